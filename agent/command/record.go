@@ -1,0 +1,90 @@
+package command
+
+import "time"
+
+// State is a command's durable state. The numbers are in journals in the field:
+// never renumber, only add.
+type State uint8
+
+const (
+	Started     State = 1 // the first edge may have been attempted; nothing else is known
+	Done        State = 2 // it acted and succeeded: the message is completed
+	Refused     State = 3 // it was never attempted and never will be under this key
+	Failed      State = 4 // repeatable, and its retries ran out
+	Interrupted State = 5 // its effect is unknown; never tried again
+)
+
+func (s State) String() string {
+	switch s {
+	case Started:
+		return "started"
+	case Done:
+		return "done"
+	case Refused:
+		return "refused"
+	case Failed:
+		return "failed"
+	case Interrupted:
+		return "interrupted"
+	}
+	return "invalid"
+}
+
+// Final reports whether s is an outcome.
+func (s State) Final() bool { return s >= Done && s <= Interrupted }
+
+// Debt is the settlement that a failed command still owes the hub. Written out.
+type Debt uint8
+
+const (
+	OwesNothing Debt = 0
+	OwesReject  Debt = 1 // it came over MQTT, which has no abandon
+	OwesAbandon Debt = 2 // it came in a drain: the hub will hand it out again
+)
+
+// Key names a command in the journal: a key space, a colon, the id. The spaces
+// are kept apart so that no sender can reach another's records.
+//
+//	m:ID           the message id
+//	b:ID           the body field "id", used only where there is no message id
+//	h:HEX          neither: the SHA-256 of the payload, good for 48 h
+//	l:ID           a local command (actuatord do)
+//	x:HEX:KEY      a different command under a KEY that is taken: refused id-reused
+type Key string
+
+// Record is what the journal keeps of one command.
+type Record struct {
+	Key           Key
+	State         State
+	Reason        Reason // why it is not done; empty when done
+	Detail        string // one sentence for a person; at most 300 bytes
+	Fingerprint   Fingerprint
+	MessageID     string // as the sender wrote it; may be empty
+	Target        string
+	Action        string
+	OnceOnly      bool
+	Away          bool
+	Touches       []string
+	Arrival       uint64    // order of first receipt on this journal; later is greater
+	Sent          time.Time // zero: unknown
+	FirstSeen     time.Time
+	LastSeen      time.Time // retention counts from here
+	Interruptions uint8     // how many starts found it Started
+	Owes          Debt
+}
+
+// Newest is the newest command that acted on one target; it outlives records.
+type Newest struct {
+	Key     Key
+	Arrival uint64
+	Sent    time.Time // the latest "sent" of any that acted; zero: none carried one
+}
+
+// Lease is an output that a done command left away from its safe level.
+type Lease struct {
+	Output    string
+	Key       Key
+	MessageID string
+	Since     time.Time
+	Until     time.Time // zero: no bound (max_on = "none")
+}
