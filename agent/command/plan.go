@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"time"
 )
 
@@ -33,6 +34,19 @@ type Command struct {
 type Fingerprint [16]byte
 
 func (f Fingerprint) String() string { return hex.EncodeToString(f[:]) }
+
+// MarshalText writes f as hex.
+func (f Fingerprint) MarshalText() ([]byte, error) { return []byte(f.String()), nil }
+
+// UnmarshalText reads what MarshalText wrote.
+func (f *Fingerprint) UnmarshalText(text []byte) error {
+	b, err := hex.DecodeString(string(text))
+	if err == nil && len(b) != len(f) {
+		err = fmt.Errorf("a fingerprint has %d bytes, not %d", len(f), len(b))
+	}
+	copy(f[:], b)
+	return err
+}
 
 // FingerprintOf is the fingerprint of c's canonical form.
 func FingerprintOf(c Command) Fingerprint {
@@ -72,12 +86,8 @@ type Plan struct {
 	// such a plan can be superseded; the way to safety is always open.
 	Away bool
 
-	// Timed: the plan takes time by itself (a pulse), so earlier outcomes are
-	// committed before it begins.
-	Timed bool
-
 	Touches []string      // the outputs and registers it is the newest command of; empty for log and read
-	MaxAge  time.Duration // the strictest max_age of its targets; 0: none
+	MaxAge  time.Duration // its target's max_age; 0: none
 }
 
 // OpKind says what an operation does. The numbers are not stored.

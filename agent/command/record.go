@@ -1,6 +1,9 @@
 package command
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
 // State is a command's durable state. The numbers are in journals in the field:
 // never renumber, only add.
@@ -30,6 +33,21 @@ func (s State) String() string {
 	return "invalid"
 }
 
+// MarshalText writes s as its word, for people and their programs; the journal
+// keeps the number.
+func (s State) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// UnmarshalText reads what MarshalText wrote.
+func (s *State) UnmarshalText(word []byte) error {
+	for known := Started; known <= Interrupted; known++ {
+		if known.String() == string(word) {
+			*s = known
+			return nil
+		}
+	}
+	return fmt.Errorf("no state is called %q", word)
+}
+
 // Final reports whether s is an outcome.
 func (s State) Final() bool { return s >= Done && s <= Interrupted }
 
@@ -37,7 +55,7 @@ func (s State) Final() bool { return s >= Done && s <= Interrupted }
 type Debt uint8
 
 const (
-	OwesNothing Debt = 0
+	OwesNothing Debt = 0 // it is settled, or was never owed
 	OwesReject  Debt = 1 // it came over MQTT, which has no abandon
 	OwesAbandon Debt = 2 // it came in a drain: the hub will hand it out again
 )
@@ -54,23 +72,23 @@ type Key string
 
 // Record is what the journal keeps of one command.
 type Record struct {
-	Key           Key
-	State         State
-	Reason        Reason // why it is not done; empty when done
-	Detail        string // one sentence for a person; at most 300 bytes
-	Fingerprint   Fingerprint
-	MessageID     string // as the sender wrote it; may be empty
-	Target        string
-	Action        string
-	OnceOnly      bool
-	Away          bool
-	Touches       []string
-	Arrival       uint64    // order of first receipt on this journal; later is greater
-	Sent          time.Time // zero: unknown
-	FirstSeen     time.Time
-	LastSeen      time.Time // retention counts from here
-	Interruptions uint8     // how many starts found it Started
-	Owes          Debt
+	Key           Key         `json:"key"`
+	State         State       `json:"outcome"`
+	Reason        Reason      `json:"reason,omitempty"` // why it is not done; empty when done
+	Detail        string      `json:"detail,omitempty"` // one sentence for a person; at most 300 bytes
+	Fingerprint   Fingerprint `json:"fingerprint"`
+	MessageID     string      `json:"messageId,omitempty"` // as the sender wrote it; may be empty
+	Target        string      `json:"target"`
+	Action        string      `json:"action"`
+	OnceOnly      bool        `json:"onceOnly"`
+	Away          bool        `json:"away"`
+	Touches       []string    `json:"touches,omitempty"`
+	Arrival       uint64      `json:"arrival"`       // order of first receipt on this journal; later is greater
+	Sent          time.Time   `json:"sent,omitzero"` // zero: unknown
+	FirstSeen     time.Time   `json:"firstSeen"`
+	LastSeen      time.Time   `json:"lastSeen"`      // retention counts from here
+	Interruptions uint8       `json:"interruptions"` // how many starts found it Started
+	Owes          Debt        `json:"owes"`
 }
 
 // Newest is the newest command that acted on one target; it outlives records.
