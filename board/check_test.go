@@ -1,0 +1,62 @@
+package board_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"actuatord/board"
+)
+
+// TestCheck: each line breaks one rule of a profile that is otherwise right.
+func TestCheck(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		spoil func(*board.Profile)
+		want  []string // table index key, of each fault
+	}{
+		{"nothing wrong", func(*board.Profile) {}, nil},
+		{"reserved name", func(p *board.Profile) { p.Outputs[0].Name = "all" }, []string{"output 0: name"}},
+		{"reserved register name", func(p *board.Profile) { p.Registers[0].Name = "all" }, []string{"register 0: name"}},
+		{"no name", func(p *board.Profile) { p.Outputs[0].Name = "" }, []string{"output 0: name"}},
+		{"blank in a name", func(p *board.Profile) { p.Outputs[0].Name = "a pump" }, []string{"output 0: name"}},
+		{"name too long", func(p *board.Profile) { p.Outputs[0].Name = strings.Repeat("n", 65) }, []string{"output 0: name"}},
+		{"name twice", func(p *board.Profile) { p.Outputs[1].Name = "brake" }, []string{"output 1: name"}},
+		{"name of an output and a register", func(p *board.Profile) { p.Registers[0].Name = "motor" }, []string{"register 0: name"}},
+		{"no line", func(p *board.Profile) { p.Outputs[2].Line = "" }, []string{"output 2: line"}},
+		{"line twice", func(p *board.Profile) { p.Outputs[3].Line = "L0" }, []string{"output 3: line"}},
+		{"negative max_on", func(p *board.Profile) { p.Outputs[1].MaxOn = -1 }, []string{"output 1: max_on"}},
+		{"negative min_off", func(p *board.Profile) { p.Outputs[1].MinOff = -1 }, []string{"output 1: min_off"}},
+		{"negative max_age", func(p *board.Profile) { p.Outputs[1].MaxAge = -1 }, []string{"output 1: max_age"}},
+		{"max_on with safe on", func(p *board.Profile) { p.Outputs[0].MaxOn = time.Minute }, []string{"output 0: max_on"}},
+		{"min_off with safe on", func(p *board.Profile) { p.Outputs[0].MinOff = time.Minute }, []string{"output 0: min_off"}},
+		{"group of one", func(p *board.Profile) { p.Outputs[1].Interlock = "wter" }, []string{"output 1: interlock", "output 2: interlock"}},
+		{"two safe on in a group", func(p *board.Profile) { p.Outputs[3].SafeOn = true }, []string{"output 3: interlock"}},
+		{"no bus", func(p *board.Profile) { p.Registers[0].Bus = "" }, []string{"register 0: bus"}},
+		{"address reserved", func(p *board.Profile) { p.Registers[0].Address = 0x07 }, []string{"register 0: address"}},
+		{"address of 8 bits", func(p *board.Profile) { p.Registers[0].Address = 0xc0 }, []string{"register 0: address"}},
+		{"no register allowed", func(p *board.Profile) { p.Registers[0].Registers = []byte{} }, []string{"register 0: registers"}},
+		{"register's negative max_age", func(p *board.Profile) { p.Registers[0].MaxAge = -1 }, []string{"register 0: max_age"}},
+		{"no safe bytes", func(p *board.Profile) { p.Registers[0].Safe = &board.SafeWrite{} }, []string{"register 0: safe"}},
+		{"too many safe bytes", func(p *board.Profile) {
+			p.Registers[0].Safe = &board.SafeWrite{Bytes: make([]byte, board.MaxWrite+1)}
+		}, []string{"register 0: safe"}},
+		{"all at once", func(p *board.Profile) { p.Outputs[0].Name, p.Outputs[0].Line, p.Registers[0].Bus = "", "", "" },
+			[]string{"output 0: name", "output 0: line", "register 0: bus"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p := valves()
+			p.Registers = dac().Registers
+			c.spoil(&p)
+			faults := p.Check()
+			if len(faults) != len(c.want) {
+				t.Fatalf("faults %v; want %v", faults, c.want)
+			}
+			for i, f := range faults {
+				if !strings.HasPrefix(f.String(), c.want[i]+" = ") || f.Rule == "" {
+					t.Errorf("fault %v; want %s", f, c.want[i])
+				}
+			}
+		})
+	}
+}

@@ -1,0 +1,36 @@
+// Package board keeps outputs and registers under safe levels, leases and
+// limits. It is the only way from the agent to hardware.
+//
+// # Promises
+//
+// Every output has a safe level. [Open] drives each one there before it
+// returns, [Board.Close] drives each one there again, and in between no output
+// stays away from it past its lease or max_on, whatever the rest of the process
+// does: one goroutine, which does nothing else, owns the outputs and their
+// timers. A command towards the safe level is never refused.
+//
+// Unknown is a level of its own. Any error on a line makes its output unknown
+// until it was driven safe; a safe drive that does not succeed is tried again
+// each second, for ever. Unknown counts as on where an interlock asks.
+//
+// Every [Board.Do] is answered with exactly one [Result].
+//
+// # What it costs
+//
+// An operation on an output is one ioctl on the board's goroutine. Buses may
+// hang, so each has a goroutine of its own: a transaction that does not come
+// back in time is answered as a timeout, holds up no lease, and keeps its own
+// bus closed until it returns. A line behind a bus expander can hold the
+// board's goroutine for as long as its kernel driver waits; [Board.Ping] then
+// goes unanswered, and the watchdog decides.
+//
+// # Power loss
+//
+// Nothing is stored. After a power cut the levels are the wiring's until Open
+// has run; leases are not resumed, they are cut. After the process died the
+// levels are the kernel's: some kernels keep them, others make the lines
+// inputs, so the wiring must pull to safe.
+//
+// Leases run on the monotonic clock. It stands still while a machine is
+// suspended, which the boards this is made for do not do.
+package board

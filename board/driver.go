@@ -1,0 +1,44 @@
+package board
+
+import (
+	"periph.io/x/conn/v3/gpio"
+	"periph.io/x/conn/v3/i2c"
+)
+
+// Driver is a kind of board: board/linux has real lines and buses, board/sim a
+// trace file. Output and Close are called by the board's own goroutine, Bus by
+// the goroutine of that bus. Its conformance suite is board/boardtest.
+type Driver interface {
+	// Output takes a line and makes it an output at level, in one atomic
+	// request: direction, logical level, active-low and consumer together, so
+	// that the line never passes through the other level. Levels given to the
+	// pin's Out later are logical too: the pin knows that it is active-low. A
+	// pin that is also an io.Closer is closed to let its line go. Errors are
+	// *LineError.
+	Output(spec LineSpec, level gpio.Level) (gpio.PinIO, error)
+
+	// Bus opens a bus. Its Tx may block, but never for ever. Errors, also those
+	// of Tx, are *BusError.
+	Bus(name string) (i2c.BusCloser, error)
+
+	// Close lets go of whatever the driver holds itself.
+	Close() error
+}
+
+// LineSpec says which line, and how it is wired.
+type LineSpec struct {
+	Target    string // the output's name, for errors and traces
+	Line      string // a kernel line name, or chip-label:offset
+	ActiveLow bool
+	Consumer  string // what the kernel shows as the line's user
+}
+
+// Consumer is the name under which the kernel lists our lines.
+const Consumer = "actuatord"
+
+// Caused is what a driver's pins and buses may also be: told why, right before
+// each Out or Tx, by the goroutine that makes the call.
+type Caused interface {
+	// Because names the target and the cause of what comes next.
+	Because(target, cause string)
+}
