@@ -1,0 +1,174 @@
+package handlers
+
+import (
+	"bytes"
+	"encoding/hex"
+	"encoding/json"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"actuatord/agent/command"
+)
+
+const (
+	maxID   = 128  // IoT Hub's bound for a message id; a body's id is used like one
+	maxMeta = 1024 // bytes, as compact JSON: it is echoed in every report
+	maxWord = 64   // bytes of a target or action: as long as a name in the configuration can be
+)
+
+// idPunctuation is what a message id may hold beside letters and digits (IoT
+// Hub's rule for the system property message-id).
+const idPunctuation = `-:.+%_#*?!(),=@;$'`
+
+// What would be right in each field, as the refusals say it.
+const (
+	wantTarget   = `the name of an output or register, or "all"`
+	wantAction   = `an action, such as "on"`
+	wantFor      = `a duration with its unit as a string, such as "200ms", "10s" or "1h30m"`
+	wantRegister = `a whole number from 0 to 255, in decimal`
+	wantBytes    = `hex digits as a string, two for each byte, such as "0fff"`
+	wantTime     = `a date as RFC 3339, such as "2026-11-23T08:00:00Z"`
+	wantID       = `1 to 128 characters of A-Z a-z 0-9 ` + idPunctuation
+)
+
+// fieldNames are all fields a command can have, in the order of the docs.
+func fieldNames() []string {
+	return []string{"target", "action", "for", "register", "bytes", "expires", "sent", "id", "meta"}
+}
+
+// field reads one field of the command: its first token, and its text.
+func (d *decoder) field(name string, tok json.Token, raw []byte) {
+	switch name {
+	case "target":
+		d.c.Target = d.word(name, tok, wantTarget)
+	case "action":
+		d.c.Action = d.word(name, tok, wantAction)
+	case "for":
+		d.c.For = d.duration(name, tok)
+	case "register":
+		d.c.Address = d.register(name, tok)
+	case "bytes":
+		d.c.Bytes = d.bytes(name, tok)
+	case "expires":
+		d.c.Expires = d.time(name, tok)
+	case "sent":
+		d.c.Sent = d.time(name, tok)
+	case "id":
+		d.c.ID = d.id(name, tok)
+	case "meta":
+		d.c.Meta = d.meta(raw)
+	default:
+		d.unknown(name)
+	}
+}
+
+func (d *decoder) unknown(name string) {
+	hint := ""
+	if n := nearest(name, fieldNames()); n != "" {
+		hint = `; did you mean "` + n + `"?`
+	}
+	d.refuse(command.UnknownField, "there is no field %s%s; the fields are %s", quote(name), hint, strings.Join(fieldNames(), ", "))
+}
+
+func (d *decoder) bad(name string, tok json.Token, want string) {
+	d.refuse(command.BadValue, `the field "%s" is %s; send %s`, name, describe(tok), want)
+}
+
+// word reads a target or an action. One that cannot be a name is not kept: it
+// would travel into the journal and the report.
+func (d *decoder) word(name string, tok json.Token, want string) string {
+	s, ok := tok.(string)
+	if !ok || s == "" || len(s) > maxWord || strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		d.bad(name, tok, want)
+		return ""
+	}
+	return s
+}
+
+func (d *decoder) duration(name string, tok json.Token) time.Duration {
+	s, ok := tok.(string)
+	v, err := time.ParseDuration(s)
+	switch {
+	case !ok || err != nil || s == "0" || s[0] == '+':
+		d.bad(name, tok, wantFor)
+		return 0
+	case v < minFor:
+		d.refuse(command.OutOfRange, `the field "%s" is %s; the shortest time is %s`, name, describe(tok), short(minFor))
+		return 0
+	}
+	return v
+}
+
+// register wants an integer written as one: 64.0 and 6.4e1 are how a program
+// that computes with floats writes registers it did not mean.
+func (d *decoder) register(name string, tok json.Token) int {
+	number, ok := tok.(json.Number)
+	if !ok || strings.ContainsAny(string(number), ".eE") {
+		d.bad(name, tok, wantRegister)
+		return -1
+	}
+	n, err := strconv.ParseUint(string(number), 10, 8)
+	if err != nil { // JSON made sure of the digits: it is negative or too large
+		d.refuse(command.OutOfRange, `the field "%s" is %s; send %s`, name, describe(tok), wantRegister)
+		return -1
+	}
+	return int(n)
+}
+
+func (d *decoder) bytes(name string, tok json.Token) []byte {
+	s, ok := tok.(string)
+	b, err := hex.DecodeString(s)
+	if !ok || err != nil || len(b) == 0 {
+		d.bad(name, tok, wantBytes)
+		return nil
+	}
+	return b
+}
+
+// time reads a date. Years before 1970 are refused: the zero time, which means
+// "not given", must not be something that can be sent.
+func (d *decoder) time(name string, tok json.Token) time.Time {
+	s, ok := tok.(string)
+	v, err := time.Parse(time.RFC3339, s)
+	// time.Parse lets two forms through that RFC 3339 does not have: a comma
+	// before the fraction, and an hour of one digit.
+	if !ok || err != nil || strings.Contains(s, ",") || s[len("2026-11-23T08")] != ':' {
+		d.bad(name, tok, wantTime)
+		return time.Time{}
+	}
+	if v.Unix() < 0 {
+		d.refuse(command.OutOfRange, `the field "%s" is %s; dates begin in 1970`, name, describe(tok))
+		return time.Time{}
+	}
+	return v
+}
+
+func (d *decoder) id(name string, tok json.Token) string {
+	s, ok := tok.(string)
+	if !ok || s == "" || len(s) > maxID || strings.ContainsFunc(s, notInID) {
+		d.bad(name, tok, wantID)
+		return ""
+	}
+	return s
+}
+
+func notInID(r rune) bool {
+	return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune(idPunctuation, r)
+}
+
+// meta keeps any JSON value, since only its sender reads it; without the
+// blanks, so that its size is that of its echo.
+func (d *decoder) meta(raw []byte) json.RawMessage {
+	var b bytes.Buffer
+	if !utf8.Valid(raw) || json.Compact(&b, raw) != nil {
+		return nil // the payload is refused for it already; an echo would break the report
+	}
+	if b.Len() > maxMeta {
+		d.refuse(command.TooLarge, `the field "meta" has %d bytes; at most %d are echoed`, b.Len(), maxMeta)
+		return nil
+	}
+	return b.Bytes()
+}
