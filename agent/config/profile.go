@@ -1,0 +1,179 @@
+package config
+
+import (
+	"encoding/hex"
+	"fmt"
+	"strings"
+	"time"
+	"unicode"
+
+	"actuatord/board"
+)
+
+const (
+	wantLine = `must be a kernel line name such as "GPIO17", or chip-label:offset; sysfs numbers are not taken`
+	wantBus  = `must be the bus's number in quotes, such as "1", or its adapter's name`
+	wantSafe = `must be a register and its bytes, such as { register = 0x40, bytes = "0000" }`
+)
+
+// noLimit is how the file says that there is no limit on purpose.
+const noLimit = "none"
+
+// profile reads the outputs and registers, and then asks package board what is
+// wrong with them together.
+func (r *reader) profile() board.Profile {
+	var p board.Profile
+	tables := map[string][]*section{"output": r.several("output"), "register": r.several("register")}
+	for _, s := range tables["output"] {
+		p.Outputs = append(p.Outputs, s.output())
+		s.done()
+	}
+	for _, s := range tables["register"] {
+		p.Registers = append(p.Registers, s.register())
+		s.done()
+	}
+	misread := false // an interlock that could not be read makes its group look smaller
+	for _, s := range tables["output"] {
+		misread = misread || s.bad["interlock"]
+	}
+	for _, f := range p.Check() {
+		s := tables[f.Table][f.Index]
+		if s.bad[f.Key] || f.Key == "interlock" && misread {
+			continue // it was not read, so the board has judged a default
+		}
+		s.fault(f.Key, f.Rule)
+	}
+	return p
+}
+
+func (s *section) output() board.Output {
+	o := board.Output{
+		Name:      s.name(),
+		Line:      s.text("line", "", wantLine, validLine),
+		ActiveLow: s.choice("active", "high", "low") == "low",
+		SafeOn:    s.choice("safe", "off", "on") == "on",
+		MaxOn:     s.maxOn(),
+		MinOff:    s.duration("min_off", 0, span{0, forever, ""}),
+		Interlock: s.text("interlock", "", `must be the name of a group, or "" for none`, printable),
+		MaxAge:    s.maxAge(),
+	}
+	if !s.has("max_on") && !o.SafeOn {
+		s.r.warn(s.table.line, `output %s has no max_on, so it may stay on for ever; set one, or max_on = "none" if that is meant`, quote(o.Name))
+	}
+	return o
+}
+
+// name only wants a string that can be shown; what a name may be is the board's
+// rule.
+func (s *section) name() string {
+	return s.text("name", "", "must be a name in quotes", func(string) bool { return true })
+}
+
+// maxOn reads max_on. No limit is 0, written "none", or left out with a warning.
+func (s *section) maxOn() time.Duration {
+	v := span{time.Millisecond, forever, `or "none"`}
+	n := s.get("max_on", isString, v.want())
+	if n == nil || n.text == noLimit {
+		return 0
+	}
+	d, ok := v.parse(n.text)
+	if !ok {
+		s.fault("max_on", v.want())
+		return 0
+	}
+	return d
+}
+
+func (s *section) maxAge() time.Duration {
+	return s.duration("max_age", 0, span{0, forever, "0s means no limit"})
+}
+
+// validLine keeps out the sysfs number, which differs between kernels. Whether
+// the line exists is only known on the board.
+func validLine(v string) bool {
+	return printable(v) && strings.Trim(v, "0123456789") != ""
+}
+
+// printable accepts what fits in a line of text; 64 bytes is twice what the
+// kernel allows a line's or an adapter's name.
+func printable(v string) bool {
+	return len(v) <= 64 && strings.TrimSpace(v) == v && !strings.ContainsFunc(v, func(r rune) bool { return !unicode.IsPrint(r) })
+}
+
+func (s *section) register() board.Register {
+	r := board.Register{
+		Name:       s.name(),
+		Bus:        s.text("bus", "", wantBus, printable),
+		Address:    s.address(),
+		Registers:  s.numbers(),
+		Verify:     s.flag("verify", true),
+		Repeatable: s.flag("repeatable", true),
+		Safe:       s.safeWrite(),
+		MaxAge:     s.maxAge(),
+	}
+	if !s.has("registers") {
+		s.r.warn(s.table.line, "register %s has no list of registers, so commands may write any of them", quote(r.Name))
+	}
+	return r
+}
+
+// address reads a number; which ones a device may have is the board's rule.
+func (s *section) address() uint16 {
+	const key, want = "address", "must be the device's address on the bus, such as 0x60, without quotes"
+	n := s.get(key, isInteger, want)
+	if n == nil {
+		return 0
+	}
+	if n.number < 0 || n.number > 0xffff {
+		s.fault(key, want)
+		return 0
+	}
+	return uint16(n.number)
+}
+
+// numbers reads the allow-list; nil allows any register, an empty list is left
+// to the board to refuse.
+func (s *section) numbers() []byte {
+	const key, want = "registers", "must list registers from 0 to 255, each once, such as [0x40, 0x41]"
+	n := s.get(key, isArray, want)
+	if n == nil {
+		return nil
+	}
+	list := []byte{}
+	seen := map[int64]bool{}
+	for _, item := range n.items {
+		if item.kind != isInteger || item.number < 0 || item.number > 0xff || seen[item.number] {
+			s.fault(key, fmt.Sprintf("%s; %s is wrong", want, show(item)))
+			return nil
+		}
+		seen[item.number] = true
+		list = append(list, byte(item.number))
+	}
+	return list
+}
+
+// safeWrite reads safe = { register = 0x40, bytes = "0000" }.
+func (s *section) safeWrite() *board.SafeWrite {
+	n := s.get("safe", isTable, wantSafe)
+	if n == nil {
+		return nil
+	}
+	in := s.r.section(s.path+".safe", n)
+	w := &board.SafeWrite{Register: byte(in.number("register", 0, 0, 0xff))}
+	in.text("bytes", "", `must be hex digits in quotes, two for each of 1 to 32 bytes, such as "0fff"`, func(v string) bool {
+		b, err := hex.DecodeString(v)
+		w.Bytes = b
+		return err == nil && len(b) >= 1 && len(b) <= board.MaxWrite
+	})
+	in.done()
+	for _, key := range []string{"register", "bytes"} {
+		if !in.has(key) {
+			in.fault(key, "is missing: "+wantSafe)
+		}
+	}
+	if len(in.bad) > 0 {
+		s.bad["safe"] = true
+		return nil
+	}
+	return w
+}
