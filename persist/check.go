@@ -1,0 +1,210 @@
+package persist
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"go.etcd.io/bbolt"
+	"golang.org/x/sys/unix"
+
+	"actuatord/agent/command"
+)
+
+// CheckFile reads the whole journal at path and proves it: bbolt's pages, every
+// value's checksum and form, the tables against each other, and the sum over all
+// of them. It answers nil, a *ContentError, or that it could not judge
+// (*LockedError, *SchemaError, *AccessError, *StorageError). It writes nothing.
+//
+// The pages are proven before bbolt sees them (see pages.go). What remains,
+// such as a fault of bbolt's or too little memory, can still end the process: on
+// a device it runs in a child (CheckInChild).
+func CheckFile(path string) error {
+	f, err := openExisting(path, os.O_RDONLY, 0)
+	if err != nil {
+		return classify("check", path, err)
+	}
+	defer f.Close()
+	// A page that a running agent is just writing would look like a torn one.
+	err = unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB)
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		return &LockedError{Path: path}
+	}
+	if err == nil {
+		err = checkPages(f)
+	}
+	if err != nil {
+		return withPath(path, classifyBolt("check", path, err))
+	}
+	var db *bbolt.DB
+	err = guarded("open", func() (err error) {
+		db, err = bbolt.Open(path, 0, &bbolt.Options{ReadOnly: true, Timeout: lockTimeout, OpenFile: openExisting})
+		return err
+	})
+	if err != nil {
+		return withPath(path, classifyBolt("check", path, err))
+	}
+	err = guarded("check", func() error { return db.View(checkTx) })
+	return errors.Join(withPath(path, err), db.Close())
+}
+
+// checkPages proves without bbolt what bbolt would trust: the meta pages, the
+// file's length, and that the pages form a tree. It reads with read(2), where a
+// dead sector is an error and not a signal.
+func checkPages(f *os.File) error {
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	first, err := readMeta(f, 0)
+	if err != nil {
+		return err
+	}
+	second, err := readMeta(f, int64(first.pageSize))
+	if err != nil {
+		return err
+	}
+	// Each commit writes the older of the two, so they are always one apart. If
+	// they are not, or if one cannot be read, a commit that was answered may be
+	// gone: bbolt would go on from the other one and not say so.
+	newer := first
+	switch {
+	case first.txid+1 == second.txid:
+		newer = second
+	case second.txid+1 != first.txid:
+		return badContent("the meta pages are of transactions %d and %d", first.txid, second.txid)
+	}
+	if newer.pages > uint64(info.Size())/uint64(newer.pageSize) || newer.pageSize != first.pageSize {
+		return badContent("%d pages of %d bytes in use and a length of %d bytes", newer.pages, newer.pageSize, info.Size())
+	}
+	return walkPages(f, newer)
+}
+
+// checkTx proves what a transaction sees.
+func checkTx(tx *bbolt.Tx) error {
+	var first error
+	for err := range tx.Check() { // to the end: a goroutine sends them
+		if first == nil {
+			first = err
+		}
+	}
+	if first != nil {
+		return badContent("%v", first)
+	}
+	f, err := readFacts(tx)
+	if err != nil {
+		return err
+	}
+	p := proof{tx: tx}
+	for _, t := range tables() {
+		if err := p.table(t); err != nil {
+			return fmt.Errorf("table %s: %w", t, err)
+		}
+	}
+	c := f.counters
+	switch {
+	case p.sum != c.sum:
+		return badContent("the sum over all values is wrong")
+	case p.commands != c.commands || p.ordered != c.commands:
+		return badContent("%d commands, %d in order, %d counted", p.commands, p.ordered, c.commands)
+	case p.started != p.markedStarted:
+		return badContent("%d commands started, %d marked so", p.started, p.markedStarted)
+	case p.outbox != c.outbox || p.seq > c.seq:
+		return badContent("%d reports up to %d, %d counted up to %d", p.outbox, p.seq, c.outbox, c.seq)
+	case p.arrival > c.arrival:
+		return badContent("arrival %d after the last, %d", p.arrival, c.arrival)
+	}
+	return nil
+}
+
+// proof adds up what the tables hold.
+type proof struct {
+	tx                     *bbolt.Tx
+	sum                    uint64
+	commands, ordered      uint64
+	started, markedStarted uint64
+	outbox, seq, arrival   uint64
+}
+
+func (p *proof) table(t table) error {
+	return each(p.tx, t, func(key, payload []byte) error {
+		if t != tableJournal || string(key) != keyCounters {
+			p.sum += uint64(checksum(t, key, payload))
+		}
+		switch t {
+		case tableCommands:
+			return p.command(key, payload)
+		case tableOrder:
+			p.ordered++
+		case tableStarted:
+			p.markedStarted++
+		case tableNewest:
+			_, err := decodeNewest(payload)
+			return err
+		case tableLeases:
+			_, err := decodeLease(payload)
+			return err
+		case tableOutbox:
+			return p.report(key, payload)
+		}
+		return nil
+	})
+}
+
+func (p *proof) command(key, payload []byte) error {
+	r, err := decodeRecord(payload)
+	if err != nil {
+		return err
+	}
+	p.commands++
+	p.arrival = max(p.arrival, r.Arrival)
+	if string(index(r.Key)) != string(key) {
+		return badContent("%s is filed under another key", r.Key)
+	}
+	if _, found, err := get(p.tx, tableOrder, orderKey(r.Arrival, key)); err != nil || !found {
+		return errors.Join(err, badContent("%s is not in order", r.Key))
+	}
+	if r.State != command.Started {
+		return nil
+	}
+	p.started++
+	if _, found, err := get(p.tx, tableStarted, key); err != nil || !found {
+		return errors.Join(err, badContent("%s is started and not marked so", r.Key))
+	}
+	return nil
+}
+
+func (p *proof) report(key, payload []byte) error {
+	rep, _, err := decodeReport(payload)
+	if err != nil {
+		return err
+	}
+	if string(sequence(rep.Seq)) != string(key) {
+		return badContent("report %d is filed under %x", rep.Seq, key)
+	}
+	p.outbox++
+	p.seq = max(p.seq, rep.Seq)
+	return nil
+}
+
+// ReadOnly opens the journal at path for `history` and `status` while no daemon
+// runs: what reads works, what commits answers ErrReadOnly. It checks the file
+// first, in this process, and changes nothing. A running daemon is a *LockedError.
+func ReadOnly(path string) (*Journal, error) {
+	if err := CheckFile(path); err != nil {
+		return nil, err
+	}
+	db, err := bbolt.Open(path, 0, &bbolt.Options{ReadOnly: true, Timeout: lockTimeout, OpenFile: openExisting})
+	if err != nil {
+		return nil, classifyBolt("open", path, err)
+	}
+	j := &Journal{db: db, path: path, keep: DefaultKeep, readOnly: true}
+	err = j.view("read facts", func(tx *bbolt.Tx) error {
+		j.facts, err = readFacts(tx)
+		return err
+	})
+	if err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return j, nil
+}

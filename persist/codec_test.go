@@ -1,0 +1,226 @@
+package persist
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"pgregory.net/rapid"
+
+	"actuatord/agent/command"
+)
+
+// times are moments that a sender may choose.
+func times() *rapid.Generator[time.Time] {
+	return rapid.Custom(func(t *rapid.T) time.Time {
+		if rapid.Bool().Draw(t, "zero") {
+			return time.Time{}
+		}
+		return time.Unix(rapid.Int64Range(-62135596799, 253402300799).Draw(t, "s"), rapid.Int64Range(0, 999_999_999).Draw(t, "ns")).UTC()
+	})
+}
+
+func TestRecordRoundTrip(t *testing.T) {
+	text := rapid.StringN(0, 60, maxText)
+	rapid.Check(t, func(rt *rapid.T) {
+		want := command.Record{
+			Key: command.Key(text.Draw(rt, "key")), State: rapid.SampledFrom([]command.State{1, 2, 3, 4, 5}).Draw(rt, "state"),
+			Reason: command.Reason(text.Draw(rt, "reason")), Detail: text.Draw(rt, "detail"), MessageID: text.Draw(rt, "mid"),
+			Target: text.Draw(rt, "target"), Action: text.Draw(rt, "action"), OnceOnly: rapid.Bool().Draw(rt, "once"), Away: rapid.Bool().Draw(rt, "away"),
+			Arrival: rapid.Uint64().Draw(rt, "arrival"), Sent: times().Draw(rt, "sent"), FirstSeen: times().Draw(rt, "first"), LastSeen: times().Draw(rt, "last"),
+			Interruptions: rapid.Byte().Draw(rt, "interruptions"), Owes: command.Debt(rapid.IntRange(0, 2).Draw(rt, "owes")),
+		}
+		for range rapid.IntRange(0, 3).Draw(rt, "touches") {
+			want.Touches = append(want.Touches, text.Draw(rt, "touch"))
+		}
+		copy(want.Fingerprint[:], rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(rt, "fingerprint"))
+		payload := encodeRecord(want)
+		got, err := decodeRecord(payload)
+		if err != nil || !reflect.DeepEqual(got, want) {
+			rt.Fatalf("%v\n got %+v\nwant %+v", err, got, want)
+		}
+		for n := range payload { // cut anywhere, it is refused
+			if _, err := decodeRecord(payload[:n]); err == nil {
+				rt.Fatalf("%d of %d bytes are a record", n, len(payload))
+			}
+		}
+	})
+}
+
+// TestStoredForms pins the bytes that are in journals in the field. If this test
+// fails, old journals cannot be read: raise the version instead.
+func TestStoredForms(t *testing.T) {
+	at := time.Unix(1, 2).UTC()
+	r := command.Record{
+		Key: "m:1", State: command.Failed, Reason: "nack", Target: "dac", Action: "write", OnceOnly: true, Touches: []string{"dac"},
+		Arrival: 300, FirstSeen: at, Interruptions: 1, Owes: command.OwesReject,
+	}
+	for name, c := range map[string]struct {
+		got  []byte
+		want string
+	}{
+		"record": {encodeRecord(r), "\x01\x04\x01\x01\x01\x00" + strings.Repeat("\x00", 16) + "\xac\x02" +
+			"\x03m:1\x04nack\x00\x00\x03dac\x05write\x01\x03dac\x00\x01\x02\x02\x00"},
+		"newest":   {encodeNewest(command.Newest{Key: "m:1", Arrival: 2, Sent: at}), "\x01\x03m:1\x02\x01\x02\x02"},
+		"lease":    {encodeLease(command.Lease{Output: "p", Key: "m:1", MessageID: "1", Since: at}), "\x01\x01p\x03m:1\x011\x01\x02\x02\x00"},
+		"link":     {encodeLink(LinkFacts{Connect: ConnectAnswered, LastPoll: at}), "\x01\x02\x00\x01\x02\x02\x00"},
+		"history":  {encodeHistory(History{State: HistoryLost, Since: at, Dated: true}), "\x01\x03\x01\x02\x02\x01"},
+		"identity": {encodeIdentity(identity{Identity{"h", "d"}, "t"}), "\x01\x01h\x01d\x01t"},
+		"counters": {encodeCounters(counters{1, true, 2, 3, 4, 5, 6, 7}), "\x01\x01\x01\x02\x03\x04\x05\x06\x00\x00\x00\x00\x00\x00\x00\x07"},
+		"sealed":   {seal(tableLeases, []byte("p"), []byte("x")), "x\xb2\x95\x12\xe9"},
+	} {
+		if string(c.got) != c.want {
+			t.Errorf("%s: %q, want %q", name, c.got, c.want)
+		}
+	}
+	got, err := decodeRecord(encodeRecord(r))
+	if err != nil || !reflect.DeepEqual(got, r) {
+		t.Errorf("%v, %+v", err, got)
+	}
+}
+
+func TestUnknownForms(t *testing.T) {
+	var newer *SchemaError
+	var bad *ContentError
+	good := encodeRecord(record(1, command.Done))
+	for name, c := range map[string]struct {
+		payload []byte
+		want    any
+	}{
+		"newer version":     {append([]byte{recordVersion + 1}, good[1:]...), &newer},
+		"version 0":         {append([]byte{0}, good[1:]...), &bad},
+		"state 6":           {append([]byte{recordVersion, 6}, good[2:]...), &bad},
+		"something left":    {append(bytes.Clone(good), 0), &bad},
+		"a length of 2^63":  {append(bytes.Clone(good[:24]), 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1), &bad},
+		"nothing":           {nil, &bad},
+		"nanoseconds of 5s": {append(bytes.Clone(good[:len(good)-5]), 0x80, 0xb6, 0x99, 0xd2, 0x12), &bad},
+	} {
+		if _, err := decodeRecord(c.payload); !errors.As(err, c.want) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// TestSealKnowsItsPlace: a value moved to another key or table is refused there.
+func TestSealKnowsItsPlace(t *testing.T) {
+	v := seal(tableLeases, []byte("pump"), []byte("payload"))
+	if p, err := unseal(tableLeases, []byte("pump"), v); err != nil || string(p) != "payload" {
+		t.Errorf("%q, %v", p, err)
+	}
+	for _, c := range []struct {
+		t   table
+		key string
+		v   []byte
+	}{
+		{tableNewest, "pump", v}, {tableLeases, "pumP", v}, {tableLeases, "pump", v[1:]}, {tableLeases, "pump", v[:3]}, {tableLeases, "pump", nil},
+	} {
+		if _, err := unseal(c.t, []byte(c.key), c.v); err == nil {
+			t.Errorf("%s %s %q is believed", c.t, c.key, c.v)
+		}
+	}
+}
+
+func TestShortKey(t *testing.T) {
+	for _, n := range []int{1, maxText, maxText + 1, 70_000} {
+		k := command.Key(strings.Repeat("k", n))
+		s := shortKey(k)
+		if len(s) > maxText || shortKey(s) != s || !bytes.Equal(index(s), index(k)) || (n <= maxText) != (s == k) {
+			t.Errorf("%d bytes: %.20s", n, s)
+		}
+	}
+}
+
+func FuzzDecodeRecord(f *testing.F) {
+	f.Add(encodeRecord(record(1, command.Done)))
+	f.Add(encodeRecord(command.Record{Key: "m:1", State: command.Started}))
+	f.Fuzz(func(t *testing.T, payload []byte) {
+		r, err := decodeRecord(payload)
+		if err != nil {
+			return
+		}
+		r.Key = shortKey(r.Key)
+		again, err := decodeRecord(encodeRecord(r))
+		if err != nil || again.State != r.State || again.Arrival != r.Arrival || !again.LastSeen.Equal(r.LastSeen) || len(again.Detail) > maxText {
+			t.Errorf("%v\n got %+v\nwant %+v", err, again, r)
+		}
+	})
+}
+
+func FuzzDecodeReport(f *testing.F) {
+	payload, err := encodeReport(report(command.Done, "m1"))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(payload)
+	f.Add([]byte("\x01\x00{}"))
+	f.Fuzz(func(t *testing.T, payload []byte) {
+		rep, _, err := decodeReport(payload)
+		if err != nil {
+			return
+		}
+		rep = bounded(rep)
+		payload, err = encodeReport(rep)
+		if err != nil {
+			t.Fatalf("a bounded report cannot be written: %v", err)
+		}
+		if again, done, err := decodeReport(payload); err != nil || done != isDone(rep) || again.Seq != rep.Seq {
+			t.Errorf("%v: %+v", err, again)
+		}
+	})
+}
+
+// FuzzDecodeFacts: the small forms.
+func FuzzDecodeFacts(f *testing.F) {
+	f.Add(encodeLink(LinkFacts{Connect: ConnectAnswered, LastPoll: start}))
+	f.Add(encodeHistory(History{State: HistoryLost, Since: start}))
+	f.Add(encodeNewest(command.Newest{Key: "m:1", Arrival: 1, Sent: start}))
+	f.Add(encodeLease(command.Lease{Output: "pump", Key: "m:1", Since: start}))
+	f.Add(encodeCounters(counters{boot: 1, sum: 1 << 60}))
+	f.Fuzz(func(t *testing.T, payload []byte) {
+		if l, err := decodeLink(payload); err == nil {
+			if again, err := decodeLink(encodeLink(l)); err != nil || again.Connect != l.Connect || !again.LastPoll.Equal(l.LastPoll) {
+				t.Errorf("link facts: %v %+v", err, again)
+			}
+		}
+		if h, err := decodeHistory(payload); err == nil && encodeHistory(h)[1] != byte(h.State) {
+			t.Errorf("history: %+v", h)
+		}
+		if c, err := decodeCounters(payload); err == nil {
+			if again, err := decodeCounters(encodeCounters(c)); err != nil || again != c {
+				t.Errorf("counters: %v %+v", err, again)
+			}
+		}
+		_, errNewest := decodeNewest(payload)
+		_, errLease := decodeLease(payload)
+		_, errIdentity := decodeIdentity(payload)
+		if len(payload) == 0 && (errNewest == nil || errLease == nil || errIdentity == nil) {
+			t.Error("nothing is something")
+		}
+	})
+}
+
+func TestClip(t *testing.T) {
+	for _, s := range []string{"", "short", strings.Repeat("x", maxText), strings.Repeat("ä", maxText), strings.Repeat("€", maxText), strings.Repeat("\x80", 400)} {
+		c := clip(s)
+		if len(c) > maxText || utf8.ValidString(s) != utf8.ValidString(c) || (len(s) <= maxText) != (c == s) {
+			t.Errorf("%d bytes: %q", len(s), c)
+		}
+	}
+}
+
+func TestBoundedMeta(t *testing.T) {
+	for meta, kept := range map[string]bool{`{"a":1}`: true, `{"a":`: false, "": false, `"` + strings.Repeat("x", maxMeta) + `"`: false} {
+		rep := bounded(command.Report{Meta: json.RawMessage(meta), At: start})
+		if (rep.Meta != nil) != kept {
+			t.Errorf("meta %.10q: kept %v", meta, rep.Meta != nil)
+		}
+		if _, err := encodeReport(rep); err != nil {
+			t.Errorf("meta %.10q: %v", meta, err)
+		}
+	}
+}

@@ -1,0 +1,88 @@
+package persist
+
+import (
+	"path/filepath"
+	"testing"
+
+	"actuatord/agent/command"
+)
+
+// TestCostOfACommand counts transactions and bytes: a once-only command takes
+// two commits, a repeatable one one, and neither grows with the journal's age by
+// more than the height of its trees.
+func TestCostOfACommand(t *testing.T) {
+	j := crowd(t, 3000, Options{}, nil)
+	commit(t, j, func(b *Batch) {
+		for n := range 500 {
+			b.Report(report(command.Refused, record(n, command.Refused).MessageID))
+		}
+	})
+	before := j.Stats()
+	r := record(10_000, command.Started)
+	commit(t, j, func(b *Batch) { b.Start(r) })
+	r.State = command.Done
+	commit(t, j, func(b *Batch) {
+		b.Conclude(r, report(command.Done, "1"))
+		b.Acted("pump", command.Newest{Key: r.Key, Arrival: r.Arrival})
+		b.OpenLease(command.Lease{Output: "pump", Key: r.Key, Since: start})
+	})
+	s := j.Stats()
+	same(t, "commits of a once-only command", s.Commits-before.Commits, 2)
+	// Leaf and branch of commands, order and outbox, the root, the freelist, the
+	// meta page, for each commit; 24 leaves room for a split.
+	if pages := (s.Written - before.Written) / pageSize; pages < 8 || pages > 24 {
+		t.Errorf("a once-only command writes %d pages", pages)
+	}
+	commit(t, j, func(b *Batch) {})
+	same(t, "commits after an empty batch", j.Stats().Commits, s.Commits)
+	if err := j.Probe(start); err != nil {
+		t.Fatal(err)
+	}
+	same(t, "commits after a probe", j.Stats().Commits, s.Commits+1)
+}
+
+// BenchmarkCommit is one outcome with its report, in a journal of some age.
+// B/commit is what is handed to the disk.
+func BenchmarkCommit(b *testing.B) {
+	j, _ := openAt(b, filepath.Join(b.TempDir(), "journal.db"), Options{})
+	var crowd Batch
+	for n := range 2000 {
+		crowd.Conclude(record(n+1, command.Done), report(command.Done, "x"))
+		crowd.Confirm(uint64(n))
+	}
+	if err := j.Commit(&crowd); err != nil {
+		b.Fatal(err)
+	}
+	before := j.Stats().Written
+	n := 2000
+	for b.Loop() {
+		n++
+		var batch Batch
+		batch.Conclude(record(n, command.Done), report(command.Done, "x"))
+		batch.Confirm(uint64(n - 1))
+		if err := j.Commit(&batch); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(j.Stats().Written-before)/float64(b.N), "B/commit")
+}
+
+// BenchmarkCheckFile is the price of a start, without the child: 5 000 commands.
+func BenchmarkCheckFile(b *testing.B) {
+	j, path := newJournal(b)
+	var crowd Batch
+	for n := range 5000 {
+		crowd.Conclude(record(n+1, command.Done), report(command.Done, "x"))
+	}
+	if err := j.Commit(&crowd); err != nil {
+		b.Fatal(err)
+	}
+	if err := j.Close(); err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		if err := CheckFile(path); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

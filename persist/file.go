@@ -1,0 +1,116 @@
+package persist
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	berrors "go.etcd.io/bbolt/errors"
+)
+
+// refuseVolatile: a journal that a power cut empties would let every message of
+// the last hours act again.
+func refuseVolatile(path string) error {
+	var st unix.Statfs_t
+	if err := unix.Statfs(filepath.Dir(path), &st); err != nil {
+		return classify("open", path, &fs.PathError{Op: "statfs", Path: filepath.Dir(path), Err: err})
+	}
+	// The field's type differs between architectures; the magic numbers are 32 bits.
+	switch uint32(st.Type) {
+	case unix.TMPFS_MAGIC:
+		return &VolatileError{Path: path, FS: "tmpfs"}
+	case unix.RAMFS_MAGIC:
+		return &VolatileError{Path: path, FS: "ramfs"}
+	case unix.OVERLAYFS_SUPER_MAGIC:
+		return &VolatileError{Path: path, FS: "overlay"}
+	}
+	return nil
+}
+
+// lockBeside takes the lock that stays while files are renamed: bbolt's own is
+// on the file, and a file that is set aside takes its lock along.
+func lockBeside(ctx context.Context, path string) (*os.File, error) {
+	f, err := os.OpenFile(path+suffixLock, os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW, 0o600)
+	if err != nil {
+		return nil, classify("lock", path, err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, lockTimeout)
+	defer cancel()
+	again := time.NewTicker(lockTimeout / 20)
+	defer again.Stop()
+	for {
+		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if err == nil {
+			return f, nil
+		}
+		if !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR) {
+			return nil, errors.Join(classify("lock", path, err), f.Close())
+		}
+		select {
+		case <-ctx.Done():
+			return nil, errors.Join(&LockedError{Path: path}, f.Close())
+		case <-again.C:
+		}
+	}
+}
+
+// access learns whether the file can be opened, before a check that could only
+// say that it could not.
+func access(path string) error {
+	f, err := openExisting(path, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	return f.Close()
+}
+
+// openExisting never makes a file: bbolt would fill a missing or empty one with a
+// new database, and the journal would be gone without a word.
+func openExisting(path string, flag int, mode os.FileMode) (*os.File, error) {
+	return os.OpenFile(path, flag&^os.O_CREATE, mode)
+}
+
+// reserveAndSync takes size bytes from the disk for path and flushes the file. A
+// file system that cannot reserve is used without; a full one is an error now
+// rather than at the hundredth command.
+func reserveAndSync(path string, size int64) error {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	if size > 0 {
+		err = unix.Fallocate(int(f.Fd()), 0, 0, size)
+		if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOSYS) {
+			err = nil
+		}
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	return errors.Join(err, f.Close())
+}
+
+// syncDir makes the names in path's directory durable.
+func syncDir(path string) error {
+	d, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return classify("sync directory of", path, err)
+	}
+	return classify("sync directory of", path, errors.Join(d.Sync(), d.Close()))
+}
+
+// classifyBolt is classify for errors of bbolt's Open, where a panic has already
+// become a ContentError.
+func classifyBolt(op, path string, err error) error {
+	var content *ContentError
+	if err == nil || errors.As(err, &content) || errors.Is(err, berrors.ErrInvalid) {
+		return err
+	}
+	return classify(op, path, err)
+}

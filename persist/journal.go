@@ -1,0 +1,299 @@
+package persist
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"actuatord/agent/command"
+)
+
+// facts is what a journal holds in memory: a copy of what was last committed.
+type facts struct {
+	id       identity
+	counters counters
+	link     LinkFacts
+	history  History
+
+	doneFrom uint64 // no report of a done command has a smaller seq
+}
+
+// Journal is the open file. Its methods belong to one goroutine.
+type Journal struct {
+	db   *bbolt.DB
+	lock *os.File // nil on a journal for reading only
+	path string
+	keep time.Duration
+	edge func(at string) error // nil except in tests: see Options
+
+	facts
+	readOnly bool
+	dead     error // why no call is answered any more
+	stuck    bool  // bbolt panicked: it may hold its own locks for ever
+
+	outboxLimit uint64
+	pruneFrom   []byte // where Prune goes on in tableOrder
+	commits     uint64
+	written     uint64
+}
+
+// Stats is what `status` and the start report tell about the journal.
+type Stats struct {
+	Commits     uint64 // transactions of this process
+	Written     uint64 // bytes handed to the disk by them; the card writes more
+	Commands    uint64
+	Outbox      uint64
+	LostReports uint64 // since the journal was made
+	Size        int64  // bytes of the file's pages ever used
+	Free        int64  // of them, not in use now
+	Limit       int64  // what Size may not exceed
+}
+
+// view runs fn in a read transaction. A panic of bbolt's or a value that cannot
+// be proven ends the journal: what else it says cannot be believed either.
+func (j *Journal) view(what string, fn func(*bbolt.Tx) error) error {
+	if j.dead != nil {
+		return j.dead
+	}
+	err := guarded(what, func() error { return j.db.View(fn) })
+	if err != nil {
+		j.dead = fmt.Errorf("%s: %w", what, withPath(j.path, err))
+	}
+	return j.dead
+}
+
+// update runs fn in a write transaction and takes over the facts it leaves, after
+// the commit. Any error ends the journal, because no one can know what the disk
+// holds: bbolt shows a value whose fdatasync failed, and commits it next time.
+func (j *Journal) update(what string, fn func(*writer) error) error {
+	if j.dead != nil {
+		return j.dead
+	}
+	if j.readOnly {
+		return ErrReadOnly
+	}
+	after, stats, err := j.transact(fn)
+	if err == nil {
+		err = j.at("after commit")
+	}
+	if err != nil {
+		j.dead = fmt.Errorf("%s: %w", what, storage(j.path, err))
+		return j.dead
+	}
+	j.facts = after
+	j.commits++
+	// The meta page is not among the pages that a transaction allocates.
+	j.written += uint64(stats.GetPageAlloc()) + uint64(j.db.Info().PageSize)
+	return nil
+}
+
+// storage names an error of a transaction. A ContentError keeps its kind.
+func storage(path string, err error) error {
+	var content *ContentError
+	if errors.As(err, &content) {
+		return withPath(path, err)
+	}
+	return &StorageError{Op: "commit to", Path: path, Err: err}
+}
+
+// transact is one write transaction. After a panic bbolt may hold its locks for
+// ever, and the journal is stuck.
+func (j *Journal) transact(fn func(*writer) error) (after facts, stats bbolt.TxStats, err error) {
+	j.stuck = true
+	err = guarded("commit", func() error {
+		tx, err := j.db.Begin(true)
+		if err != nil {
+			j.stuck = false
+			return err
+		}
+		w := &writer{tx: tx, facts: j.facts, outboxLimit: j.outboxLimit}
+		w.counters.clean = false
+		if err = fn(w); err == nil {
+			err = w.finish()
+		}
+		if err == nil {
+			err = j.at("before commit")
+		}
+		if err == nil {
+			err = tx.Commit()
+		} else {
+			err = errors.Join(err, tx.Rollback())
+		}
+		after, stats, j.stuck = w.facts, tx.Stats(), false
+		return err
+	})
+	return after, stats, err
+}
+
+func (j *Journal) at(edge string) error {
+	if j.edge == nil {
+		return nil
+	}
+	return j.edge(edge)
+}
+
+// Close gives the file up. It commits nothing: a clean stop is Batch.Clean.
+func (j *Journal) Close() error {
+	if errors.Is(j.dead, ErrClosed) {
+		return nil
+	}
+	j.dead = ErrClosed
+	var errs []error
+	if !j.stuck {
+		errs = append(errs, j.db.Close())
+	}
+	if j.lock != nil {
+		errs = append(errs, j.lock.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// Err is why the journal answers no more; nil while it does.
+func (j *Journal) Err() error { return j.dead }
+
+// Probe commits a transaction that changes nothing, to learn whether the disk
+// still takes one.
+func (j *Journal) Probe(now time.Time) error {
+	return j.update("probe journal", func(w *writer) error { return nil })
+}
+
+// Lookup finds the record of k.
+func (j *Journal) Lookup(k command.Key) (r command.Record, found bool, err error) {
+	err = j.view("look up command", func(tx *bbolt.Tx) error {
+		r, found, err = lookup(tx, index(k))
+		return err
+	})
+	if err != nil || !found {
+		return command.Record{}, false, err
+	}
+	r.Key = k
+	return r, true, nil
+}
+
+func lookup(tx *bbolt.Tx, index []byte) (command.Record, bool, error) {
+	payload, found, err := get(tx, tableCommands, index)
+	if err != nil || !found {
+		return command.Record{}, false, err
+	}
+	r, err := decodeRecord(payload)
+	return r, err == nil, err
+}
+
+// Newest is the newest command that acted on target; zero when none has.
+func (j *Journal) Newest(target string) (n command.Newest, err error) {
+	err = j.view("read newest command", func(tx *bbolt.Tx) error {
+		n, err = newest(tx, target)
+		return err
+	})
+	return n, err
+}
+
+func newest(tx *bbolt.Tx, target string) (command.Newest, error) {
+	payload, found, err := get(tx, tableNewest, []byte(target))
+	if err != nil || !found {
+		return command.Newest{}, err
+	}
+	return decodeNewest(payload)
+}
+
+// Unfinished is every command in state Started, oldest first.
+func (j *Journal) Unfinished() (rs []command.Record, err error) {
+	err = j.view("read unfinished commands", func(tx *bbolt.Tx) error {
+		return each(tx, tableStarted, func(key, _ []byte) error {
+			r, found, err := lookup(tx, key)
+			if err == nil && !found {
+				err = badContent("started command %x has no record", key)
+			}
+			rs = append(rs, r)
+			return err
+		})
+	})
+	sortByArrival(rs)
+	return rs, err
+}
+
+// Leases is every open lease, by output.
+func (j *Journal) Leases() (ls []command.Lease, err error) {
+	err = j.view("read leases", func(tx *bbolt.Tx) error {
+		return each(tx, tableLeases, func(_, payload []byte) error {
+			l, err := decodeLease(payload)
+			ls = append(ls, l)
+			return err
+		})
+	})
+	return ls, err
+}
+
+// Outbox is the reports with a seq above after, oldest first, at most limit.
+func (j *Journal) Outbox(after uint64, limit int) (reps []command.Report, err error) {
+	err = j.view("read outbox", func(tx *bbolt.Tx) error {
+		b, err := bucket(tx, tableOutbox)
+		if err != nil {
+			return err
+		}
+		c := b.Cursor()
+		for k, v := c.Seek(sequence(after + 1)); k != nil && len(reps) < limit; k, v = c.Next() {
+			payload, err := unseal(tableOutbox, k, v)
+			if err != nil {
+				return err
+			}
+			rep, _, err := decodeReport(payload)
+			if err != nil {
+				return err
+			}
+			reps = append(reps, rep)
+		}
+		return nil
+	})
+	return reps, err
+}
+
+// Recent is the n records that arrived last, newest first.
+func (j *Journal) Recent(n int) (rs []command.Record, err error) {
+	err = j.view("read history", func(tx *bbolt.Tx) error {
+		b, err := bucket(tx, tableOrder)
+		if err != nil {
+			return err
+		}
+		c := b.Cursor()
+		for k, _ := c.Last(); k != nil && len(rs) < n; k, _ = c.Prev() {
+			r, found, err := lookup(tx, indexOf(k))
+			if err == nil && !found {
+				err = badContent("ordered command %x has no record", k)
+			}
+			if err != nil {
+				return err
+			}
+			rs = append(rs, r)
+		}
+		return nil
+	})
+	return rs, err
+}
+
+// Arrival is the last order of receipt given out: the next record has a greater one.
+func (j *Journal) Arrival() uint64 { return j.counters.arrival }
+
+// LinkFacts is what was last committed with Batch.Link.
+func (j *Journal) LinkFacts() LinkFacts { return j.link }
+
+// History is how far the journal's memory can be relied on.
+func (j *Journal) History() History { return j.history }
+
+// Identity is whose journal it is.
+func (j *Journal) Identity() Identity { return j.id.Identity }
+
+// Stats costs nothing but a copy; after Close it is zero.
+func (j *Journal) Stats() Stats {
+	s := Stats{
+		Commits: j.commits, Written: j.written,
+		Commands: j.counters.commands, Outbox: j.counters.outbox, LostReports: j.counters.lost,
+	}
+	if j.dead == nil {
+		s.Size, s.Free, s.Limit = j.room()
+	}
+	return s
+}

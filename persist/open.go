@@ -1,0 +1,363 @@
+package persist
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"time"
+
+	"go.etcd.io/bbolt"
+)
+
+// Options of Open. The zero value is right for a device, but for Check: package
+// main passes one that calls CheckInChild.
+type Options struct {
+	// Keep is how long Prune keeps a record; 0 is DefaultKeep, less than
+	// MinKeep is MinKeep.
+	Keep time.Duration
+	// Volatile allows tmpfs and overlay and reserves no space: for the simulated
+	// board and for tests.
+	Volatile bool
+	// Check judges the file at path before it is opened: nil, a *ContentError,
+	// or that it could not be judged. nil is CheckFile in this process, where a
+	// file that is bad enough ends the process.
+	Check func(ctx context.Context, path string) error
+
+	// Tests stop the agent here, as a power cut would: see Journal.at.
+	edge func(at string) error
+	// Tests reach the limits sooner; 0 is the real one.
+	maxSize     int
+	outboxLimit uint64
+}
+
+// Opened is what Open found.
+type Opened struct {
+	Fresh       bool   // the journal was made now
+	SetAside    string // where the earlier one was put; empty: there was none
+	SetAsideWhy string // WhyContent or WhyIdentity
+	SetAsideErr error  // what exactly was wrong; for the log
+	Unclean     bool   // the last run did not commit Batch.Clean
+	Boot        uint64 // starts of the agent on this journal, this one included
+}
+
+// Values of Opened.SetAsideWhy.
+const (
+	WhyContent  = "content"  // it could not be believed: a loss
+	WhyIdentity = "identity" // it is another hub's or device's: as new
+)
+
+// What Open puts beside the journal.
+const (
+	suffixLock  = ".lock"  // empty; held while a journal is open, so that setting aside cannot let a second writer in
+	suffixNew   = ".new"   // a journal being made
+	suffixBad   = ".bad"   // set aside for its content
+	suffixOther = ".other" // set aside for its identity
+)
+
+const (
+	// pageSize is not the kernel's, which is 16 KiB on a Raspberry Pi 5: a commit
+	// writes whole pages, and four times the wear buys nothing. A file made with
+	// another size is used with that size.
+	pageSize = 4096
+	// maxSize bounds the file; at 400 bytes a command it holds a week of one
+	// command each 6 s. It is far below what 32-bit address space can map.
+	maxSize = 64 << 20
+	// reserved is what the file takes from the disk when it is made. A quarter of
+	// maxSize: a year's journal of a usual device stays within it.
+	reserved = 16 << 20
+	// allocSize is the step in which the file grows; bbolt's own, 16 MiB, would
+	// also stop a 64 MiB file at 48.
+	allocSize = 1 << 20
+	// lockTimeout outlasts a predecessor that is just ending, not one that hangs.
+	lockTimeout = 2 * time.Second
+)
+
+// Open opens the journal of id at path, makes it if there is none, and sets
+// aside one that cannot be used; it counts the start and takes the clean mark
+// away, in one commit. now dates the history of a journal that is made.
+//
+// After an error the file is untouched: *LockedError, *SchemaError,
+// *AccessError, *VolatileError need a person; a *StorageError may pass.
+func Open(ctx context.Context, path string, id Identity, now time.Time, o Options) (*Journal, Opened, error) {
+	if o.Check == nil {
+		o.Check = func(_ context.Context, path string) error { return CheckFile(path) }
+	}
+	if !o.Volatile {
+		if err := refuseVolatile(path); err != nil {
+			return nil, Opened{}, err
+		}
+	}
+	lock, err := lockBeside(ctx, path)
+	if err != nil {
+		return nil, Opened{}, err
+	}
+	s := opening{ctx: ctx, path: path, id: id, now: now, o: o}
+	j, err := s.open()
+	if err != nil {
+		return nil, Opened{}, errors.Join(err, lock.Close())
+	}
+	j.lock = lock
+	if err := s.boot(j); err != nil {
+		return nil, Opened{}, errors.Join(err, j.Close())
+	}
+	return j, s.found, nil
+}
+
+// opening is one call of Open, under the lock.
+type opening struct {
+	ctx   context.Context
+	path  string
+	id    Identity
+	now   time.Time
+	o     Options
+	found Opened
+}
+
+func (s *opening) open() (*Journal, error) {
+	if err := os.Remove(s.path + suffixNew); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, classify("open", s.path, err)
+	}
+	info, err := os.Lstat(s.path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return s.first()
+	case err != nil:
+		return nil, classify("open", s.path, err)
+	case !info.Mode().IsRegular():
+		return nil, &AccessError{Path: s.path, Err: errors.New("not a regular file"), Hint: "set [journal] path to a file"}
+	}
+	j, err := s.existing()
+	var content *ContentError
+	if errors.As(err, &content) {
+		return s.replace(suffixBad, WhyContent, err, HistoryLost)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if j.id.Identity != s.id {
+		other := fmt.Errorf("it is the journal of %s at %s", j.id.Device, j.id.Hub)
+		if err := j.Close(); err != nil {
+			return nil, classify("close", s.path, err)
+		}
+		return s.replace(suffixOther, WhyIdentity, other, HistoryInDoubt)
+	}
+	return j, nil
+}
+
+// first makes the journal where there is none. One set aside beside it says that
+// a replacement was cut off by a power loss, or that somebody removed it: either
+// way what it held is not known any more.
+func (s *opening) first() (*Journal, error) {
+	state := HistoryInDoubt
+	switch _, err := os.Lstat(s.path + suffixBad); {
+	case err == nil:
+		state = HistoryLost
+		s.found.SetAside, s.found.SetAsideWhy = s.path+suffixBad, WhyContent
+		s.found.SetAsideErr = errors.New("the journal that replaces it is missing")
+	case !errors.Is(err, fs.ErrNotExist):
+		return nil, classify("open", s.path, err)
+	}
+	return s.create(state)
+}
+
+// existing checks the file and reads its facts.
+func (s *opening) existing() (*Journal, error) {
+	if err := access(s.path); err != nil {
+		return nil, classify("open", s.path, err)
+	}
+	if err := s.o.Check(s.ctx, s.path); err != nil {
+		return nil, withPath(s.path, err)
+	}
+	return s.load()
+}
+
+// replace keeps the file under another name, in place of an earlier one there,
+// and makes a new journal.
+func (s *opening) replace(suffix, why string, cause error, state HistoryState) (*Journal, error) {
+	s.found.SetAside, s.found.SetAsideWhy, s.found.SetAsideErr = s.path+suffix, why, cause
+	if err := os.Rename(s.path, s.path+suffix); err != nil {
+		return nil, classify("set aside", s.path, err)
+	}
+	if err := syncDir(s.path); err != nil {
+		return nil, err
+	}
+	if err := s.at("set aside"); err != nil {
+		return nil, err
+	}
+	return s.create(state)
+}
+
+func (s *opening) at(edge string) error {
+	if s.o.edge == nil {
+		return nil
+	}
+	return s.o.edge(edge)
+}
+
+// create makes the journal under a name of its own and gives it the real one
+// when it is whole and on the disk: bbolt cannot open what a power cut left of a
+// file that it was making.
+func (s *opening) create(state HistoryState) (*Journal, error) {
+	s.found.Fresh = true
+	temporary := s.path + suffixNew
+	steps := []struct {
+		edge string
+		do   func() error
+	}{
+		{"create", func() error { return s.write(temporary, state) }},
+		{"reserve", func() error { return s.reserve(temporary) }},
+		{"rename", func() error { return os.Rename(temporary, s.path) }},
+		{"sync directory", func() error { return syncDir(s.path) }},
+	}
+	for _, step := range steps {
+		if err := s.at("before " + step.edge); err != nil {
+			return nil, err
+		}
+		if err := step.do(); err != nil {
+			return nil, classify(step.edge, s.path, err)
+		}
+	}
+	if err := s.at("created"); err != nil {
+		return nil, err
+	}
+	return s.load()
+}
+
+// write makes a whole, empty journal at path.
+func (s *opening) write(path string, state HistoryState) error {
+	db, err := s.bolt(path, os.OpenFile)
+	if err != nil {
+		return err
+	}
+	var tag [3]byte
+	if _, err := rand.Read(tag[:]); err != nil {
+		return errors.Join(err, db.Close())
+	}
+	err = db.Update(func(tx *bbolt.Tx) error {
+		for _, t := range tables() {
+			if _, err := tx.CreateBucket([]byte(t)); err != nil {
+				return err
+			}
+		}
+		w := &writer{tx: tx}
+		w.counters.clean = true
+		w.history = History{State: state, Since: s.now}
+		if err := w.put(tableJournal, []byte(keySchema), binary.AppendUvarint(nil, schema)); err != nil {
+			return err
+		}
+		id := identity{s.id, hex.EncodeToString(tag[:])}
+		if err := w.put(tableJournal, []byte(keyIdentity), encodeIdentity(id)); err != nil {
+			return err
+		}
+		return w.finish()
+	})
+	return errors.Join(err, db.Close())
+}
+
+func (s *opening) reserve(path string) error {
+	size := int64(reserved)
+	if s.o.Volatile {
+		size = 0
+	}
+	return reserveAndSync(path, size)
+}
+
+// bolt opens path with what this package relies on (see the constants).
+// Statistics stay on: the pages in use and the bytes written come from there.
+func (s *opening) bolt(path string, openFile func(string, int, os.FileMode) (*os.File, error)) (db *bbolt.DB, err error) {
+	limit := s.o.maxSize
+	if limit == 0 {
+		limit = maxSize
+	}
+	err = guarded("open", func() error {
+		db, err = bbolt.Open(path, 0o600, &bbolt.Options{
+			PageSize:     pageSize,
+			FreelistType: bbolt.FreelistMapType,
+			Timeout:      lockTimeout,
+			MaxSize:      limit,
+			OpenFile:     openFile,
+		})
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	db.AllocSize = allocSize
+	return db, nil
+}
+
+// load opens the journal's file and reads its facts.
+func (s *opening) load() (*Journal, error) {
+	db, err := s.bolt(s.path, openExisting)
+	if err != nil {
+		return nil, withPath(s.path, classifyBolt("open", s.path, err))
+	}
+	j := &Journal{
+		db: db, path: s.path, keep: s.o.Keep, edge: s.o.edge, outboxLimit: s.o.outboxLimit,
+	}
+	if j.keep == 0 {
+		j.keep = DefaultKeep
+	}
+	j.keep = max(j.keep, MinKeep)
+	if j.outboxLimit == 0 {
+		j.outboxLimit = outboxLimit
+	}
+	err = guarded("read facts", func() error {
+		return db.View(func(tx *bbolt.Tx) error {
+			j.facts, err = readFacts(tx)
+			return err
+		})
+	})
+	if err != nil {
+		return nil, errors.Join(withPath(s.path, err), db.Close())
+	}
+	return j, nil
+}
+
+// readFacts begins with the schema: of a newer one nothing else may be read.
+func readFacts(tx *bbolt.Tx) (f facts, err error) {
+	payload, err := must(tx, tableJournal, keySchema)
+	if err != nil {
+		return f, err
+	}
+	version, n := binary.Uvarint(payload)
+	if n != len(payload) || version == 0 {
+		return f, badContent("schema is %x", payload)
+	}
+	if version > schema {
+		return f, &SchemaError{Found: int(min(version, 1<<30)), Known: schema}
+	}
+	for _, part := range []struct {
+		key  string
+		read func(payload []byte) error
+	}{
+		{keyIdentity, func(p []byte) error { f.id, err = decodeIdentity(p); return err }},
+		{keyCounters, func(p []byte) error { f.counters, err = decodeCounters(p); return err }},
+		{keyLink, func(p []byte) error { f.link, err = decodeLink(p); return err }},
+		{keyHistory, func(p []byte) error { f.history, err = decodeHistory(p); return err }},
+	} {
+		payload, err := must(tx, tableJournal, part.key)
+		if err != nil {
+			return f, err
+		}
+		if err := part.read(payload); err != nil {
+			return f, err
+		}
+	}
+	return f, nil
+}
+
+// boot counts the start. Its commit is the first proof that the disk takes one.
+func (s *opening) boot(j *Journal) error {
+	s.found.Unclean = !j.counters.clean
+	s.found.Boot = j.counters.boot + 1
+	return j.update("count start", func(w *writer) error {
+		w.counters.boot++
+		return nil
+	})
+}
