@@ -38,6 +38,14 @@ func (d *Driver) Level(line string) (on, driven bool) {
 	return bool(l.level), l.driven
 }
 
+// High answers the level on the wire, which an active-low line inverts.
+func (d *Driver) High(line string) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	l := d.line(line)
+	return bool(l.level) != l.inverts
+}
+
 // Touched counts the requests and Outs that a line has seen, failing ones too.
 func (d *Driver) Touched(line string) int {
 	d.mu.Lock()

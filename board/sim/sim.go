@@ -32,6 +32,7 @@ type line struct {
 	held    string // the consumer that has it; empty: nobody
 	level   gpio.Level
 	driven  bool // it was an output at least once
+	inverts bool // its last holder was active-low
 	outs    fault
 	opens   fault
 	moving  bool // an Out that fails moves the line nonetheless
@@ -141,7 +142,7 @@ func (d *Driver) Output(spec board.LineSpec, level gpio.Level) (gpio.PinIO, erro
 	if err := d.write(Event{Target: spec.Target, Level: word(level), Cause: board.CauseSafe}); err != nil {
 		return fail(board.LineIO, err)
 	}
-	l.held, l.level, l.driven = spec.Consumer, level, true
+	l.held, l.level, l.driven, l.inverts = spec.Consumer, level, true, spec.ActiveLow
 	return &pin{d: d, l: l, spec: spec}, nil
 }
 

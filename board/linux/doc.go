@@ -1,0 +1,24 @@
+// Package linux is the real board: lines by the GPIO character device (uAPI v2,
+// Linux 5.10) and buses by i2c-dev.
+//
+// # Promises
+//
+// A line is taken in one request that carries direction, level, active-low and
+// consumer, so it never passes through the level it must not have. Reading a
+// line asks for its value and changes nothing. Buffers of an I2C transfer are
+// pinned while the kernel has them. Every error keeps its errno.
+//
+// # What it costs
+//
+// Taking a line asks every chip for the name of each of its lines, some sixty
+// ioctls on a Raspberry Pi; driving one is one ioctl. A transfer on a dead bus
+// returns after 0.4 s.
+//
+// # Power loss
+//
+// Nothing is stored. When the process ends its lines go back to the kernel:
+// Raspberry Pi OS leaves their levels, mainline makes them inputs.
+//
+// Everything goes through one seam, the kernel struct, so that tests can look at
+// the bytes of each request on machines that have no lines.
+package linux

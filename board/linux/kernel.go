@@ -1,0 +1,42 @@
+package linux
+
+import (
+	"path/filepath"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// kernel is what this package asks of the system. Tests put another in its
+// place.
+type kernel struct {
+	chips    func() ([]string, error) // paths of the GPIO chips
+	open     func(path string) (int, error)
+	close    func(fd int) error
+	ioctl    func(fd int, request uint, arg unsafe.Pointer) error // arg points to the request's struct
+	ioctlInt func(fd int, request uint, arg int) error
+}
+
+func system() kernel {
+	return kernel{
+		chips:    func() ([]string, error) { return filepath.Glob("/dev/gpiochip*") },
+		open:     func(path string) (int, error) { return unix.Open(path, unix.O_RDWR|unix.O_CLOEXEC, 0) },
+		close:    unix.Close,
+		ioctl:    ioctl,
+		ioctlInt: unix.IoctlSetInt,
+	}
+}
+
+// ioctl repeats a call that a signal interrupted; Go's own preemption signals do
+// that.
+func ioctl(fd int, request uint, arg unsafe.Pointer) error {
+	for {
+		_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), uintptr(request), uintptr(arg))
+		if errno == 0 {
+			return nil
+		}
+		if errno != unix.EINTR {
+			return errno
+		}
+	}
+}

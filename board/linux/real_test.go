@@ -1,0 +1,114 @@
+package linux
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"actuatord/board/boardtest"
+)
+
+// TestConformanceOnThisMachine runs the suite on the real kernel. It touches
+// only chips that gpio-sim made: nothing is wired to those. With
+// ACTUATORD_TEST_REGISTERS=bus:address:absent (such as 1:0x60:0x10) it writes
+// registers too.
+func TestConformanceOnThisMachine(t *testing.T) {
+	label := simulatedChip(t)
+	rig := func() boardtest.Rig {
+		r := boardtest.Rig{Driver: New(), Lines: []string{label + ":0", label + ":1"}, NoLine: "no such line", High: simulatedWire(label)}
+		if s := os.Getenv("ACTUATORD_TEST_REGISTERS"); s != "" {
+			f := strings.Split(s, ":")
+			if len(f) != 3 {
+				t.Fatalf("ACTUATORD_TEST_REGISTERS=%q; want bus:address:absent", s)
+			}
+			r.Bus, r.NoBus = f[0], "99"
+			if _, err := fmt.Sscanf(f[1]+" "+f[2], "%v %v", &r.Address, &r.Absent); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return r
+	}
+	boardtest.Suite(t, func(*testing.T) boardtest.Rig {
+		r := rig()
+		r.Again = rig
+		return r
+	})
+}
+
+// simulatedChip answers the label of a chip of gpio-sim with two free lines, or
+// skips the test.
+func simulatedChip(t *testing.T) string {
+	paths, err := filepath.Glob("/dev/gpiochip*")
+	if err != nil || len(paths) == 0 {
+		t.Skip("SKIPPED LOUDLY: this kernel has no GPIO chip; the real requests were not tried")
+	}
+	for _, path := range paths {
+		chip, names, err := New().read(path)
+		if err != nil {
+			t.Logf("%s: %v", path, err)
+			continue
+		}
+		if strings.HasPrefix(chip.label, "gpio-sim") && len(names) >= 2 {
+			return chip.label
+		}
+	}
+	t.Skip("SKIPPED LOUDLY: this machine has GPIO chips, but none of gpio-sim; real ones are not touched")
+	return ""
+}
+
+// simulatedWire reads what gpio-sim's line is at, in sysfs; nil where it shows
+// nothing.
+func simulatedWire(label string) func(string) bool {
+	found, err := filepath.Glob("/sys/devices/platform/gpio-sim.*/gpiochip*/sim_gpio0/value")
+	if err != nil || len(found) != 1 || !strings.HasPrefix(label, "gpio-sim.0") {
+		return nil
+	}
+	dir := filepath.Dir(filepath.Dir(found[0]))
+	return func(line string) bool {
+		offset := line[strings.LastIndexByte(line, ':')+1:]
+		b, err := os.ReadFile(filepath.Join(dir, "sim_gpio"+offset, "value"))
+		return err == nil && strings.TrimSpace(string(b)) == "1"
+	}
+}
+
+// TestSystem: the real seam reaches the kernel, errno and all.
+func TestSystem(t *testing.T) {
+	k := system()
+	if _, err := k.open(filepath.Join(t.TempDir(), "gpiochip0")); err != unix.ENOENT {
+		t.Errorf("open: %v; want ENOENT", err)
+	}
+	fd, err := k.open(os.DevNull)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var v [64]byte
+	if err := k.ioctl(fd, unix.GPIO_V2_LINE_GET_VALUES_IOCTL, pointer(&v)); !refusedByKernel(err) {
+		t.Errorf("ioctl of no line: %v; want ENOTTY", err)
+	}
+	if err := k.ioctlInt(fd, i2cTimeout, 1); !refusedByKernel(err) {
+		t.Errorf("ioctl of no bus: %v; want ENOTTY", err)
+	}
+	if err := k.close(fd); err != nil {
+		t.Error(err)
+	}
+	d := New()
+	if paths, err := k.chips(); err != nil || len(paths) == 0 {
+		if _, err := d.Output(spec("GPIO17"), false); err == nil {
+			t.Error("a line was found on a machine without chips")
+		}
+	}
+	if err := d.Close(); err != nil {
+		t.Error(err)
+	}
+	if m := Model(); strings.Contains(m, "unknown") {
+		t.Errorf("model %q; want it empty where there is none", m)
+	}
+}
+
+// refusedByKernel: ENOTTY is what Linux says to an ioctl that a file does not
+// know; an emulated system call layer that does not know it says ENOSYS.
+func refusedByKernel(err error) bool { return err == unix.ENOTTY || err == unix.ENOSYS }
