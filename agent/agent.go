@@ -1,0 +1,367 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"actuatord/agent/command"
+	"actuatord/agent/config"
+	"actuatord/board"
+	"actuatord/handlers"
+	"actuatord/hub"
+	"actuatord/hub/link"
+	"actuatord/hub/mqtt"
+	"actuatord/persist"
+	"actuatord/systemd"
+)
+
+const (
+	// queueBound is how many commands wait in memory: the hub's own 50 for a
+	// device, and as many local ones and leftovers of a dead session as will
+	// ever be. Behind it nothing is taken from the session, whose own queue is
+	// bounded too; what does not fit stays on the hub.
+	queueBound = 64
+
+	// tokenLife is how long a SAS token is good for. An hour is what every
+	// Microsoft SDK uses: short enough for a stolen one, long enough that
+	// renewal, which costs a new connection, is rare.
+	tokenLife = time.Hour
+
+	// carefulFor is the uptime after which an earlier unclean stop is no longer
+	// held against the commands of this run (design §5, crash loops).
+	carefulFor = time.Hour
+
+	// storageRetry is how often a journal that cannot be opened is tried again.
+	storageRetry = 30 * time.Second
+)
+
+// Options is what an agent is made of. All fields but Notify, Edge and Control
+// are needed.
+type Options struct {
+	Config   config.Config
+	Identity hub.ConnectionString
+	Board    *board.Board // its outputs are at their safe levels already
+	Version  string
+	Log      *slog.Logger
+
+	// Open opens the journal. A [*persist.StorageError] may pass and is tried
+	// again; any other error needs a person, and ends the agent.
+	Open func(ctx context.Context, now time.Time) (*persist.Journal, persist.Opened, error)
+
+	// Connect makes one MQTT session. It runs outside the loop and may take as
+	// long as ctx lets it.
+	Connect func(ctx context.Context, generation uint64, password string) (*mqtt.Session, error)
+
+	// Clock answers the time, and whether the kernel says it is synchronised.
+	Clock func() (now time.Time, trusted bool)
+
+	Control <-chan Request    // what people ask at the socket; nil: nobody does
+	Notify  *systemd.Notifier // nil: not run by systemd
+
+	// Edge, where a test sets it, is called at every point that a crash may
+	// separate from the next, with the point's name.
+	Edge func(string)
+}
+
+// unknown wraps what the journal answered to a read or a write: nobody can say
+// now what is on disk, so the loop ends, the outputs go safe, and only a new
+// process, reading what is really there, may go on.
+func unknown(err error) error {
+	return fmt.Errorf("the journal's state on disk is unknown; outputs are safe, start again: %w", err)
+}
+
+// Agent is the loop and everything it owns. Nothing in it is shared: other
+// goroutines send it events and hold nothing of its.
+type Agent struct {
+	o        Options
+	log      *slog.Logger
+	table    *handlers.Table
+	journal  *persist.Journal
+	boot     time.Time
+	opened   persist.Opened
+	careful  bool // write Started for every plan
+	events   chan func() error
+	acted    chan board.Result
+	stopping bool
+	away     map[string]command.Lease // outputs that a command left away from their safe level
+
+	line    line    // commands, in order
+	pending pending // what waits for the next commit
+	uplink  uplink
+	outbox  outbox
+	pulse   heartbeat
+	upkeep  time.Time // the next round of pruning and ageing
+}
+
+// New makes an agent that has not started.
+func New(o Options) *Agent {
+	a := &Agent{
+		o: o, log: o.Log, table: handlers.New(o.Config.Profile, o.Config.Default.Log),
+		events: make(chan func() error), acted: make(chan board.Result, 1), away: map[string]command.Lease{},
+	}
+	if a.o.Edge == nil {
+		a.o.Edge = func(string) {}
+	}
+	return a
+}
+
+// Run is the agent's life: it opens the journal, resolves what an earlier run
+// left behind, and carries out commands until ctx ends. The outputs are at
+// their safe levels when it returns; they stay the caller's to close. It
+// returns nil after a clean stop; after an error the process must end.
+func (a *Agent) Run(ctx context.Context) error {
+	a.boot = time.Now()
+	a.startHeartbeat(a.boot)
+	err := a.openJournal(ctx)
+	if err == nil && a.journal != nil {
+		err = a.live(ctx)
+	}
+	if err != nil || a.journal == nil {
+		a.o.Board.Safe("safe") // stop has done it otherwise
+	}
+	if a.journal != nil {
+		err = errors.Join(err, a.journal.Close())
+	}
+	return err
+}
+
+func (a *Agent) live(ctx context.Context) error {
+	defer a.uplink.close()
+	if err := a.recover(); err != nil {
+		return err
+	}
+	a.uplink.machine = link.New(uint64(a.boot.UnixNano()))
+	if err := a.perform(a.uplink.machine.Step(link.Start{}, time.Now())); err != nil {
+		return err
+	}
+	for {
+		if err := a.advance(); err != nil {
+			return err
+		}
+		a.send()
+		if err := a.tellUnsettled(); err != nil {
+			return err
+		}
+		if done, err := a.wait(ctx); done || err != nil {
+			return err
+		}
+	}
+}
+
+// wait takes the next event and lets the part of the loop it belongs to have
+// it. A case that must not happen now has a nil channel.
+func (a *Agent) wait(ctx context.Context) (stopped bool, err error) {
+	timer := time.NewTimer(time.Until(a.due()))
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return true, a.stop()
+	case d := <-a.deliveries():
+		a.receive(d)
+		return false, nil
+	case r := <-a.acted:
+		return false, a.boardAnswered(r)
+	case c := <-a.o.Board.Changes():
+		a.moved(c)
+		return false, nil
+	case fn := <-a.events:
+		return false, fn()
+	case <-a.uplink.lost():
+		return false, a.sessionEnded()
+	case <-a.uplink.settled():
+		return false, nil // the next turn tells the link machine
+	case r := <-a.o.Control:
+		return false, a.answer(r)
+	case now := <-timer.C:
+		return false, a.tick(now)
+	}
+}
+
+// due is the earliest time at which something has to happen by itself.
+func (a *Agent) due() time.Time {
+	at := a.upkeep
+	for _, t := range []time.Time{a.line.retryAt, a.pending.due(), a.uplink.machine.Next(), a.outbox.retryAt, a.pulse.at} {
+		if !t.IsZero() && t.Before(at) {
+			at = t
+		}
+	}
+	return at
+}
+
+func (a *Agent) tick(now time.Time) error {
+	if t := a.line.retryAt; !t.IsZero() && !now.Before(t) {
+		a.line.retryAt = time.Time{}
+		if err := a.step(command.Input{Kind: command.RetryDue}); err != nil {
+			return err
+		}
+	}
+	if t := a.pending.due(); !t.IsZero() && !now.Before(t) {
+		if err := a.commit(); err != nil {
+			return err
+		}
+	}
+	if t := a.uplink.machine.Next(); !t.IsZero() && !now.Before(t) {
+		if err := a.perform(a.uplink.machine.Step(link.Tick{}, now)); err != nil {
+			return err
+		}
+	}
+	if t := a.outbox.retryAt; !t.IsZero() && !now.Before(t) {
+		a.outbox.retryAt = time.Time{}
+	}
+	a.beat(now)
+	if !now.Before(a.upkeep) {
+		return a.keepUp(now)
+	}
+	return nil
+}
+
+// keepUp is the hourly round: the careful time ends, doubts about history age,
+// and a bounded step of pruning is done while nothing is in hand.
+func (a *Agent) keepUp(now time.Time) error {
+	a.upkeep = now.Add(time.Hour)
+	if a.careful && now.Sub(a.boot) >= carefulFor {
+		a.careful = false
+	}
+	wall, trusted := a.o.Clock()
+	if !trusted {
+		return nil
+	}
+	if h, changed := a.aged(wall); changed {
+		a.pending.batch.History(h)
+		a.pending.urge(now)
+	}
+	if _, err := a.journal.Prune(wall, 256); err != nil {
+		return unknown(err)
+	}
+	return nil
+}
+
+// post has the loop run fn in its own goroutine, and reports whether it took
+// it. The caller may outlive the loop, so it gives up when ctx ends.
+func (a *Agent) post(ctx context.Context, fn func() error) bool {
+	select {
+	case a.events <- fn:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// stop ends a run in order: the command in hand finishes or is cut, the outputs
+// go safe, what that means is written, and what is done is completed. It takes
+// no more than stopWithin.
+func (a *Agent) stop() error {
+	a.stopping = true
+	a.notify(a.o.Notify.Stopping())
+	a.o.Board.Safe("safe") // cuts a pulse; the board then answers for it
+	if a.line.awaited() {
+		select {
+		case r := <-a.acted:
+			if err := a.boardAnswered(r); err != nil {
+				return err
+			}
+		case <-time.After(stopWithin):
+			a.log.Error("the board did not answer in time; the command in hand is left as started")
+		}
+	}
+	for drained := false; !drained; {
+		select {
+		case c := <-a.o.Board.Changes():
+			a.moved(c)
+		default:
+			drained = true
+		}
+	}
+	a.pending.batch.Clean()
+	a.pending.urge(time.Now())
+	if err := a.commit(); err != nil {
+		return err
+	}
+	a.uplink.leave()
+	return nil
+}
+
+// stopWithin leaves room below the 5 s that promise 5 gives a stop: an I2C
+// transaction may take its full timeout of a second, twice.
+const stopWithin = 3 * time.Second
+
+// notify notes that the service manager could not be told. The work goes on: it
+// will judge by the watchdog.
+func (a *Agent) notify(err error) {
+	if err != nil {
+		a.log.Warn("the service manager was not told", "error", err)
+	}
+}
+
+func (a *Agent) now() time.Time { t, _ := a.o.Clock(); return t }
+
+func (a *Agent) clock() string {
+	if _, trusted := a.o.Clock(); trusted {
+		return "trusted"
+	}
+	return "untrusted"
+}
+
+// openJournal opens the journal, or keeps the outputs safe and tries again for
+// as long as the storage is what is wrong.
+func (a *Agent) openJournal(ctx context.Context) error {
+	for {
+		j, opened, err := a.o.Open(ctx, a.now())
+		if err == nil {
+			if err = j.Probe(a.now()); err != nil {
+				err = errors.Join(err, j.Close())
+			}
+		}
+		if err == nil {
+			a.journal, a.opened = j, opened
+			a.notify(a.o.Notify.Ready())
+			return nil
+		}
+		var storage *persist.StorageError
+		if !errors.As(err, &storage) {
+			return err // a person has to do something first
+		}
+		if ctx.Err() != nil {
+			return nil
+		}
+		a.log.Error("the journal cannot be used: outputs stay safe, nothing is carried out, messages stay on the hub", "error", err, "again", storageRetry)
+		a.notify(a.o.Notify.Ready()) // a full disk must not become a restart loop
+		a.notify(a.o.Notify.Status(fmt.Sprintf("storage: %v", err)))
+		if !a.idle(ctx, storageRetry, err) {
+			return nil
+		}
+	}
+}
+
+// idle waits for d with the watchdog fed, and reports whether to go on.
+func (a *Agent) idle(ctx context.Context, d time.Duration, why error) bool {
+	until := time.Now().Add(d)
+	for {
+		at := until
+		if !a.pulse.at.IsZero() && a.pulse.at.Before(at) {
+			at = a.pulse.at
+		}
+		timer := time.NewTimer(time.Until(at))
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return false
+		case fn := <-a.events:
+			timer.Stop()
+			if err := fn(); err != nil {
+				a.log.Error("while the storage is out of order", "error", err)
+			}
+		case r := <-a.o.Control:
+			timer.Stop()
+			a.answerWithoutJournal(r, why)
+		case now := <-timer.C:
+			if !now.Before(until) {
+				return true
+			}
+			a.beat(now)
+		}
+	}
+}

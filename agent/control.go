@@ -1,0 +1,193 @@
+package agent
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"time"
+
+	"actuatord/agent/command"
+	"actuatord/hub/link"
+	"actuatord/persist"
+)
+
+// Verb is what a person asks of the running daemon. The words are the socket's.
+type Verb string
+
+const (
+	AskStatus  Verb = "status"  // how everything stands
+	AskDo      Verb = "do"      // carry out Payload as a local command, in its turn
+	AskSafe    Verb = "safe"    // drive everything safe now, ahead of everything
+	AskHistory Verb = "history" // the last Count commands
+	AskReset   Verb = "reset"   // a person declares that nothing from before the journal can still come
+)
+
+// Request is one question.
+type Request struct {
+	Verb    Verb          `json:"verb"`
+	Payload []byte        `json:"payload,omitempty"` // do: the command, as the cloud would send it
+	Count   int           `json:"count,omitempty"`   // history: how many
+	Reply   chan<- Answer `json:"-"`                 // has room for one answer; gets exactly one
+}
+
+// Answer is what comes back; the field of the verb is set, or Error.
+type Answer struct {
+	Error   string            `json:"error,omitempty"`
+	Status  *Status           `json:"status,omitempty"`
+	Outcome *command.Report   `json:"outcome,omitempty"`
+	History []command.Record  `json:"history,omitempty"`
+	Was     string            `json:"was,omitempty"`    // reset: what history was
+	Levels  map[string]string `json:"levels,omitempty"` // safe: the levels afterwards
+}
+
+// Status is the state of everything a person may wonder about.
+type Status struct {
+	Version   string           `json:"version"`
+	Since     time.Time        `json:"since"`
+	Clock     string           `json:"clock"`
+	Storage   string           `json:"storage,omitempty"` // what is wrong with it
+	Link      link.Status      `json:"link"`
+	Unsettled int              `json:"unsettled"` // delivered, and not yet completed at the hub
+	Waiting   int              `json:"waiting"`   // commands in line
+	History   string           `json:"history"`
+	Outputs   []Output         `json:"outputs"`
+	Journal   persist.Stats    `json:"journal"`
+	Last      []command.Record `json:"last"`
+}
+
+// Output is how one output stands.
+type Output struct {
+	Name  string    `json:"name"`
+	Level string    `json:"level"`
+	Cause string    `json:"cause,omitempty"` // the command that left it away from its safe level
+	Until time.Time `json:"until,omitzero"`  // when its lease ends
+	Fault string    `json:"fault,omitempty"` // why it cannot be driven
+}
+
+// outputs answers every output, in the configuration's order.
+func (a *Agent) outputs() []Output {
+	levels, faults := a.o.Board.Levels(), a.o.Board.Faults()
+	var all []Output
+	for _, o := range a.o.Config.Profile.Outputs {
+		lease := a.away[o.Name]
+		out := Output{Name: o.Name, Level: levels[o.Name].String(), Cause: string(lease.Key), Until: lease.Until}
+		for _, f := range faults {
+			if f.Target == o.Name {
+				out.Fault = f.Err.Error()
+			}
+		}
+		all = append(all, out)
+	}
+	return all
+}
+
+// answer takes a request in the loop.
+func (a *Agent) answer(r Request) error {
+	switch r.Verb {
+	case AskStatus:
+		last, err := a.journal.Recent(5)
+		if err != nil {
+			return unknown(err)
+		}
+		s := a.status()
+		s.Last = last
+		r.Reply <- Answer{Status: &s}
+	case AskDo:
+		return a.do(r)
+	case AskSafe:
+		return a.safeNow(r)
+	case AskHistory:
+		records, err := a.journal.Recent(min(max(r.Count, 1), 1000))
+		if err != nil {
+			return unknown(err)
+		}
+		r.Reply <- Answer{History: records}
+	case AskReset:
+		return a.reset(r)
+	default:
+		r.Reply <- Answer{Error: "unknown verb"}
+	}
+	return nil
+}
+
+func (a *Agent) status() Status {
+	s := Status{
+		Version: a.o.Version, Since: a.boot, Clock: a.clock(), Waiting: len(a.line.waiting),
+		Outputs: a.outputs(), History: a.journal.History().State.String(),
+		Link: a.uplink.machine.Status(), Journal: a.journal.Stats(),
+	}
+	if a.uplink.session != nil {
+		s.Unsettled = a.uplink.session.Unsettled()
+	}
+	return s
+}
+
+// do puts a local command in line. It is journalled like any other, under an id
+// made here, and its outcome is both reported and told to the person.
+func (a *Agent) do(r Request) error {
+	if len(a.line.waiting) >= queueBound {
+		r.Reply <- Answer{Error: "too many commands are waiting; try again"}
+		return nil
+	}
+	id := make([]byte, 8)
+	if _, err := rand.Read(id); err != nil {
+		r.Reply <- Answer{Error: "no random id: " + err.Error()}
+		return nil
+	}
+	c, undecoded := a.table.Decode(r.Payload)
+	m := command.Message{ID: hex.EncodeToString(id), Body: r.Payload}
+	a.join(&item{life: a.newLife(command.Local, m, c, undecoded), received: time.Now(), reply: r.Reply})
+	return nil
+}
+
+// safeNow drives everything safe at once. Whoever waits for another try at
+// leaving the safe level has been overtaken.
+func (a *Agent) safeNow(r Request) error {
+	a.o.Board.Safe("local")
+	if a.line.hand != nil && a.line.hand.life.Phase == command.Waiting {
+		if err := a.step(command.Input{Kind: command.Overtaken}); err != nil {
+			return err
+		}
+		if a.line.hand == nil {
+			a.line.retryAt = time.Time{}
+		}
+	}
+	r.Reply <- Answer{Levels: named(a.o.Board.Levels())}
+	return nil
+}
+
+func (a *Agent) reset(r Request) error {
+	was := a.journal.History().State
+	wall, trusted := a.o.Clock()
+	a.pending.batch.History(persist.History{State: persist.HistoryClear, Since: wall, Dated: trusted})
+	if err := a.commit(); err != nil {
+		return err
+	}
+	a.log.Warn("history reset by a person", "was", was.String())
+	r.Reply <- Answer{Was: was.String()}
+	return nil
+}
+
+// told is what a person hears of a local command.
+func (a *Agent) told(it *item) *command.Report {
+	rep := a.stamped(it.life.Report(a.now()))
+	rep.Level = a.level(rep.Target)
+	if k := it.life.Plan.Op.Kind; k == command.OpRead || k == command.OpSafe {
+		rep.Levels = named(a.o.Board.Levels())
+	}
+	return &rep
+}
+
+// answerWithoutJournal serves what can be served while the storage is out of order.
+func (a *Agent) answerWithoutJournal(r Request, why error) {
+	switch r.Verb {
+	case AskStatus:
+		r.Reply <- Answer{Status: &Status{
+			Version: a.o.Version, Since: a.boot, Clock: a.clock(), Storage: why.Error(), Outputs: a.outputs(),
+		}}
+	case AskSafe:
+		a.o.Board.Safe("local")
+		r.Reply <- Answer{Levels: named(a.o.Board.Levels())}
+	default:
+		r.Reply <- Answer{Error: "the journal cannot be used: " + why.Error()}
+	}
+}

@@ -1,0 +1,221 @@
+package agent
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"actuatord/agent/command"
+	"actuatord/board"
+	"actuatord/persist"
+)
+
+const (
+	// batchFor bounds how long an outcome waits for company. The hub's lock on
+	// a delivery lasts 60 s; what is behind a retry (30 s) must still be
+	// completed within it.
+	batchFor = 5 * time.Second
+
+	// lazyFor bounds how long something waits that loses nothing when it is
+	// lost: a confirmed report is sent again under the same reportId.
+	lazyFor = 30 * time.Second
+
+	// lazyMost is how many such things make a commit worth while by themselves.
+	lazyMost = 64
+)
+
+// pending is what the next commit will make durable, and what waits for it.
+type pending struct {
+	batch   persist.Batch
+	records map[command.Key]command.Record // of the batch; a look-up must see them
+	newest  map[string]command.Newest      // of the batch
+	settled []func()                       // leave behind the commit, in order
+	urgent  time.Time                      // when the first outcome joined; zero: none
+	lazy    time.Time                      // when the first thing joined that can wait
+}
+
+func (p *pending) urge(now time.Time) {
+	if p.urgent.IsZero() {
+		p.urgent = now
+	}
+}
+
+func (p *pending) lazily(now time.Time) {
+	if p.lazy.IsZero() {
+		p.lazy = now
+	}
+}
+
+// due is when the batch must be committed at the latest; zero: it is empty.
+func (p *pending) due() time.Time {
+	switch {
+	case !p.urgent.IsZero():
+		return p.urgent.Add(batchFor)
+	case !p.lazy.IsZero():
+		return p.lazy.Add(lazyFor)
+	}
+	return time.Time{}
+}
+
+// settle has fn called behind the commit of what was decided before it, which
+// is at once if that is durable already.
+func (p *pending) settle(fn func()) {
+	if p.urgent.IsZero() {
+		fn()
+		return
+	}
+	p.settled = append(p.settled, fn)
+}
+
+func (p *pending) acted(target string, n command.Newest) {
+	if p.newest == nil {
+		p.newest = map[string]command.Newest{}
+	}
+	p.newest[target] = n
+	p.batch.Acted(target, n)
+}
+
+func (p *pending) conclude(r command.Record, rep command.Report) {
+	if p.records == nil {
+		p.records = map[command.Key]command.Record{}
+	}
+	p.records[r.Key] = r
+	p.batch.Conclude(r, rep)
+}
+
+func (a *Agent) commitIfUrgent() error {
+	if a.pending.urgent.IsZero() && a.pending.batch.Len() < lazyMost {
+		return nil
+	}
+	return a.commit()
+}
+
+// commit makes the batch durable and lets the settlements behind it leave.
+// After an error nothing may be assumed of the disk, so nothing is settled.
+func (a *Agent) commit() error {
+	p := a.pending
+	a.pending = pending{}
+	if !p.batch.Empty() {
+		a.o.Edge("before commit")
+		if err := a.journal.Commit(&p.batch); err != nil {
+			return unknown(err)
+		}
+		a.o.Edge("after commit")
+		a.outbox.more = true
+	}
+	for _, leave := range p.settled {
+		leave()
+		a.o.Edge("after settling")
+	}
+	return nil
+}
+
+// writeOutcome puts the outcome and its report into the batch.
+func (a *Agent) writeOutcome(it *item) error {
+	l := it.life
+	if l.Acted && l.Record.State != command.Refused {
+		a.supersede(l.Record)
+		a.lease(it)
+	}
+	rep := a.stamped(l.Report(a.now()))
+	levels := a.o.Board.Levels()
+	if level, isOutput := levels[l.Record.Target]; isOutput {
+		rep.Level = level.String()
+	}
+	if k := l.Plan.Op.Kind; l.Record.State == command.Done && (k == command.OpRead || k == command.OpSafe) {
+		rep.Levels = named(levels)
+	}
+	a.pending.urge(it.received)
+	a.pending.conclude(l.Record, rep)
+	a.logOutcome(it, rep)
+	return nil
+}
+
+func named(levels map[string]board.Level) map[string]string {
+	m := make(map[string]string, len(levels))
+	for name, l := range levels {
+		m[name] = l.String()
+	}
+	return m
+}
+
+func (a *Agent) stamped(r command.Report) command.Report {
+	r.V, r.At, r.Clock = 1, a.now().UTC(), a.clock()
+	return r
+}
+
+// lease keeps, for as long as an output is away from its safe level, who left
+// it there: a restart drives it safe, and must be able to say whose work it cut.
+func (a *Agent) lease(it *item) {
+	op := it.life.Plan.Op
+	for _, o := range a.o.Config.Profile.Outputs {
+		if op.Kind != command.OpSafe && o.Name != op.Target {
+			continue
+		}
+		if op.Kind != command.OpSet || op.On == o.SafeOn {
+			a.closeLease(o.Name)
+			continue
+		}
+		l := command.Lease{Output: o.Name, Key: it.life.Record.Key, MessageID: it.life.Record.MessageID, Since: a.now()}
+		if u := it.result.Until; !u.IsZero() {
+			l.Until = l.Since.Add(time.Until(u))
+		}
+		a.pending.batch.OpenLease(l)
+		a.away[o.Name] = l
+	}
+}
+
+func (a *Agent) closeLease(output string) {
+	if _, open := a.away[output]; open {
+		a.pending.batch.CloseLease(output)
+		delete(a.away, output)
+	}
+}
+
+// moved takes a move that no command asked for: it is reported, and an output
+// that is safe again owes nobody anything.
+func (a *Agent) moved(c board.Change) {
+	rep := command.Report{Kind: command.KindChange, Target: c.Target, Level: c.Level.String(), Cause: c.Cause, MessageID: a.away[c.Target].MessageID}
+	attrs := []any{"target", c.Target, "level", rep.Level, "cause", c.Cause}
+	if c.Err != nil {
+		rep.Detail = command.Refuse("", "%v", c.Err).Detail
+		attrs = append(attrs, "error", c.Err)
+	}
+	if c.Lost > 0 {
+		attrs = append(attrs, "changes lost before it", c.Lost)
+	}
+	a.pending.batch.Report(a.stamped(rep))
+	if c.Level == a.safeLevel(c.Target) {
+		a.closeLease(c.Target)
+	}
+	a.pending.urge(time.Now())
+	a.log.Info("output moved", attrs...)
+}
+
+func (a *Agent) safeLevel(target string) board.Level {
+	for _, o := range a.o.Config.Profile.Outputs {
+		if o.Name == target {
+			return o.Safe()
+		}
+	}
+	return board.Unknown
+}
+
+// logOutcome writes the one line that a command gets.
+func (a *Agent) logOutcome(it *item, rep command.Report) {
+	r, level := it.life.Record, slog.LevelInfo
+	if r.State != command.Done {
+		level = slog.LevelWarn
+	}
+	attrs := []any{"outcome", r.State.String(), "target", r.Target, "action", r.Action, "key", string(r.Key)}
+	if r.Reason != "" {
+		attrs = append(attrs, "reason", string(r.Reason), "detail", r.Detail)
+	}
+	if rep.Level != "" {
+		attrs = append(attrs, "level", rep.Level)
+	}
+	if it.life.Attempt > 1 {
+		attrs = append(attrs, "attempts", it.life.Attempt)
+	}
+	a.log.Log(context.Background(), level, "command", attrs...)
+}

@@ -1,0 +1,350 @@
+package agent
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"actuatord/agent/command"
+	"actuatord/agent/config"
+	"actuatord/board"
+	"actuatord/board/sim"
+	"actuatord/hub"
+	"actuatord/hub/localhub"
+	"actuatord/hub/mqtt"
+	"actuatord/persist"
+)
+
+// A rig is what outlives the agent's process: the hub and its queue, the disk,
+// and the wiring, whose every movement is in the trace. It lives in a synctest
+// bubble; the network is net.Pipe with real TLS and real MQTT on it.
+type rig struct {
+	t       *testing.T
+	hub     *localhub.Hub
+	device  localhub.Device
+	server  *tls.Config
+	roots   *x509.CertPool
+	dir     string
+	profile board.Profile
+	logs    strings.Builder
+	logMu   sync.Mutex
+
+	edgesMu sync.Mutex
+	cut     int      // end the process at this edge, counted from 0; -1: never
+	cutAt   string   // or at the first edge of this name
+	edges   []string // passed so far by the present process
+	noLink  atomic.Bool
+	trusted bool
+	deft    config.Default
+	mangle  func(*Options)
+	pipes   []net.Conn
+	pipesMu sync.Mutex
+}
+
+func profile() board.Profile {
+	return board.Profile{
+		Outputs: []board.Output{
+			{Name: "pump", Line: "GPIO17", MaxOn: 10 * time.Minute},
+			{Name: "lamp", Line: "GPIO27"},
+			{Name: "valve-1", Line: "GPIO22", Interlock: "valves", MaxAge: time.Minute},
+			{Name: "valve-2", Line: "GPIO23", Interlock: "valves"},
+		},
+		Registers: []board.Register{{
+			Name: "dac", Bus: "1", Address: 0x60, Registers: []byte{0x40}, Verify: true, Repeatable: true,
+			Safe: &board.SafeWrite{Register: 0x40, Bytes: []byte{0, 0}},
+		}, {
+			Name: "fifo", Bus: "1", Address: 0x61, Registers: []byte{0x01}, Repeatable: false,
+		}},
+	}
+}
+
+func newRig(t *testing.T, o localhub.Options) *rig {
+	t.Helper()
+	r := &rig{t: t, dir: t.TempDir(), profile: profile(), cut: -1, trusted: true}
+	r.hub = localhub.New(o)
+	t.Cleanup(r.hub.Close)
+	var err error
+	if r.device, err = r.hub.AddDevice("dev-1"); err != nil {
+		t.Fatal(err)
+	}
+	var ca string
+	if r.server, ca, err = localhub.TLSConfig(r.dir, "localhost"); err != nil {
+		t.Fatal(err)
+	}
+	pem, err := os.ReadFile(ca)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.roots = x509.NewCertPool()
+	r.roots.AppendCertsFromPEM(pem)
+	return r
+}
+
+// dial is the network: a pipe whose other end the hub serves under TLS.
+func (r *rig) dial(context.Context, string, string) (net.Conn, error) {
+	if r.noLink.Load() {
+		return nil, errors.New("no route to the hub")
+	}
+	device, server := net.Pipe()
+	r.pipesMu.Lock()
+	r.pipes = append(r.pipes, device, server)
+	r.pipesMu.Unlock()
+	go r.hub.ServeConn(tls.Server(server, r.server))
+	return device, nil
+}
+
+// pull cuts every connection, without a goodbye.
+func (r *rig) pull() {
+	r.pipesMu.Lock()
+	defer r.pipesMu.Unlock()
+	for _, p := range r.pipes {
+		p.Close()
+	}
+	r.pipes = nil
+}
+
+// A process is one run of the agent on the rig.
+type process struct {
+	r       *rig
+	agent   *Agent
+	board   *board.Board
+	sim     *sim.Driver
+	wires   *mortal
+	control chan Request
+	cancel  context.CancelFunc
+	ended   chan error
+}
+
+var errCut = errors.New("the process was killed")
+
+// start is power-on: outputs safe, then the agent.
+func (r *rig) start() *process {
+	r.t.Helper()
+	r.edges = nil
+	driver, err := sim.New(r.trace())
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	p := &process{r: r, sim: driver, control: make(chan Request), ended: make(chan error, 1)}
+	p.wires = &mortal{Driver: driver, at: func(where string) { r.atBoard(p, where) }}
+	log := slog.New(slog.NewTextHandler(r, nil))
+	p.board = board.Open(r.profile, p.wires, nil)
+	p.wires.armed.Store(true)
+	o := Options{
+		Config:   config.Config{Profile: r.profile, Journal: config.Journal{Path: r.journal()}, Default: r.deft},
+		Identity: hub.ConnectionString{HostName: "localhost", DeviceID: r.device.ID, Key: r.device.Primary},
+		Board:    p.board, Version: "test", Log: log, Control: p.control,
+		Open: func(ctx context.Context, now time.Time) (*persist.Journal, persist.Opened, error) {
+			return persist.Open(ctx, r.journal(), persist.Identity{Hub: "localhost", Device: r.device.ID}, now, persist.Options{Volatile: true})
+		},
+		Connect: func(ctx context.Context, generation uint64, password string) (*mqtt.Session, error) {
+			return mqtt.Connect(ctx, mqtt.Config{Host: "localhost", DeviceID: r.device.ID, Roots: r.roots, Dial: r.dial, Log: log}, generation, password)
+		},
+		Clock: func() (time.Time, bool) { return time.Now(), r.trusted },
+		Edge:  func(where string) { r.at(p, where) },
+	}
+	if r.mangle != nil {
+		r.mangle(&o)
+	}
+	p.agent = New(o)
+	ctx, cancel := context.WithCancel(context.Background())
+	p.cancel = cancel
+	go func() {
+		defer func() {
+			if cut := recover(); cut != nil {
+				if cut != errCut { //nolint:errorlint // the very value
+					panic(cut)
+				}
+				p.ended <- errCut
+			}
+		}()
+		p.ended <- p.agent.Run(ctx)
+	}()
+	return p
+}
+
+func (r *rig) journal() string { return filepath.Join(r.dir, "journal.db") }
+func (r *rig) trace() string   { return filepath.Join(r.dir, "trace.jsonl") }
+
+// Write takes the agent's log.
+func (r *rig) Write(line []byte) (int, error) {
+	r.logMu.Lock()
+	defer r.logMu.Unlock()
+	return r.logs.Write(line)
+}
+
+// at is every edge of the loop; at the chosen one the process ends there.
+func (r *rig) at(p *process, where string) {
+	if r.pass(where) {
+		p.die()
+		panic(errCut)
+	}
+}
+
+// pass counts an edge and reports whether it is the one to die at.
+func (r *rig) pass(where string) bool {
+	r.edgesMu.Lock()
+	defer r.edgesMu.Unlock()
+	r.edges = append(r.edges, where)
+	return len(r.edges)-1 == r.cut || r.cutAt != "" && where == r.cutAt
+}
+
+// atBoard is an edge in the board's goroutine: the loop dies at its next one,
+// but from here on nothing moves any more.
+func (r *rig) atBoard(p *process, where string) {
+	if r.pass(where) {
+		p.die()
+		r.edgesMu.Lock()
+		r.cut = len(r.edges)
+		r.edgesMu.Unlock()
+	}
+}
+
+// die is what SIGKILL does to the world: no wire moves, no packet leaves.
+func (p *process) die() {
+	p.wires.dead.Store(true)
+	p.r.pull()
+	p.r.noLink.Store(true)
+}
+
+// bury cleans up behind a killed process what the kernel would.
+func (p *process) bury() {
+	p.cancel()
+	p.board.Close()
+	if p.agent.journal != nil {
+		p.agent.journal.Close()
+	}
+	p.r.noLink.Store(false)
+	synctest.Wait()
+}
+
+// stop ends the process as systemd does.
+func (p *process) stop() {
+	p.r.t.Helper()
+	p.cancel()
+	if err := <-p.ended; err != nil {
+		p.r.t.Fatalf("run ended with %v", err)
+	}
+	if err := p.board.Close(); err != nil {
+		p.r.t.Fatal(err)
+	}
+	synctest.Wait()
+}
+
+// send puts a message into the hub's queue.
+func (r *rig) send(id, body string, edit ...func(*hub.Message)) {
+	r.t.Helper()
+	m := hub.Message{ID: id, Body: []byte(body), Ack: "full"}
+	if id == "" {
+		m.Ack = ""
+	}
+	for _, e := range edit {
+		e(&m)
+	}
+	if _, err := r.hub.Send(r.device.ID, m); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// moved is the trace.
+func (r *rig) moved() []sim.Event {
+	r.t.Helper()
+	text, err := os.ReadFile(r.trace())
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	var all []sim.Event
+	for line := range strings.Lines(string(text)) {
+		var e sim.Event
+		if err := json.Unmarshal([]byte(line), &e); err != nil {
+			r.t.Fatalf("trace line %q: %v", line, err)
+		}
+		all = append(all, e)
+	}
+	return all
+}
+
+// moves are the trace's lines for a cause, as "target level".
+func (r *rig) moves(cause string) []string {
+	r.t.Helper()
+	var moves []string
+	for _, e := range r.moved() {
+		if e.Cause == cause {
+			moves = append(moves, e.Target+" "+e.Level+e.Write)
+		}
+	}
+	return moves
+}
+
+// reports are what the hub has received, in order.
+func (r *rig) reports() []command.Report {
+	r.t.Helper()
+	var all []command.Report
+	for _, e := range r.hub.Events() {
+		if e.Kind != localhub.KindTelemetry {
+			continue
+		}
+		var rep command.Report
+		if err := json.Unmarshal(e.Telemetry.Body, &rep); err != nil {
+			r.t.Fatalf("telemetry %q: %v", e.Telemetry.Body, err)
+		}
+		all = append(all, rep)
+	}
+	return all
+}
+
+// outcomes are the distinct outcome reports of a message.
+func (r *rig) outcomes(id string) []string {
+	var all []string
+	seen := map[string]bool{}
+	for _, rep := range r.reports() {
+		if rep.Kind != command.KindOutcome || rep.MessageID != id || seen[rep.ReportID] {
+			continue
+		}
+		seen[rep.ReportID] = true
+		all = append(all, strings.TrimSpace(rep.Outcome+" "+string(rep.Reason)))
+	}
+	return all
+}
+
+// count is how often an event of a kind happened to a message.
+func (r *rig) count(k localhub.Kind, id string) int {
+	n := 0
+	for _, e := range r.hub.Events() {
+		if e.Kind == k && e.ID == id {
+			n++
+		}
+	}
+	return n
+}
+
+// settle lets d of virtual time pass and everything come to rest.
+func settle(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
+
+// dump is for a failure: what the hub saw and the agent said.
+func (r *rig) dump() string {
+	var b strings.Builder
+	for _, e := range r.hub.Events() {
+		fmt.Fprintln(&b, e.At.Format("15:04:05.000"), e)
+	}
+	trace, _ := os.ReadFile(r.trace())
+	r.logMu.Lock()
+	defer r.logMu.Unlock()
+	return b.String() + string(trace) + r.logs.String()
+}

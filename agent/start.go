@@ -1,0 +1,104 @@
+package agent
+
+import (
+	"context"
+	"time"
+
+	"actuatord/agent/command"
+	"actuatord/persist"
+)
+
+// hubsLongestTTL is how long a message can wait at the hub (hub document, C2D
+// settings: 2 days). After it, nothing from before a loss can still arrive.
+const hubsLongestTTL = 48 * time.Hour
+
+// recover resolves what an earlier run left behind, in one commit, before any
+// message is looked at: commands that were started, leases that its end cut,
+// and whether this run has to be careful.
+func (a *Agent) recover() error {
+	now := a.now()
+	a.uplink.ctx, a.uplink.cancel = context.WithCancel(context.Background())
+	a.upkeep = time.Now().Add(carefulFor)
+	a.careful = a.opened.Unclean
+	a.line.arrival = a.journal.Arrival()
+	if a.opened.SetAside != "" {
+		a.log.Error("the journal was set aside and a new one begun", "why", a.opened.SetAsideWhy, "kept", a.opened.SetAside)
+	}
+	left, err := a.journal.Unfinished()
+	if err != nil {
+		return unknown(err)
+	}
+	for _, r := range left {
+		a.resolve(r)
+	}
+	leases, err := a.journal.Leases()
+	if err != nil {
+		return unknown(err)
+	}
+	for _, l := range leases {
+		a.pending.batch.CloseLease(l.Output) // nothing is away now: the board drove everything safe
+		a.pending.batch.Report(a.stamped(command.Report{
+			Kind: command.KindChange, MessageID: l.MessageID, Target: l.Output, Reason: command.LeaseCut, Cause: "safe",
+			Level: a.level(l.Output), Detail: "a restart drove the output to its safe level before its time was over",
+		}))
+	}
+	cause := "clean stop"
+	switch {
+	case a.opened.Fresh:
+		cause = "new journal"
+	case a.opened.Unclean:
+		cause = "unclean stop"
+	}
+	a.pending.batch.Report(a.stamped(command.Report{
+		Kind: command.KindStart, Levels: named(a.o.Board.Levels()), Version: a.o.Version, Cause: cause,
+	}))
+	if h, changed := a.aged(now); changed {
+		a.pending.batch.History(h)
+	}
+	a.pending.urge(time.Now())
+	a.log.Info("start", "version", a.o.Version, "after", cause, "started", len(left), "leases", len(leases), "history", a.journal.History().State.String())
+	return a.commit()
+}
+
+// resolve settles one command that was left started. It may have acted, so what
+// was sent before it does not act any more.
+func (a *Agent) resolve(r command.Record) {
+	after, outcome := command.Recover(r)
+	a.supersede(after)
+	if !outcome {
+		a.pending.batch.Start(after)
+		return
+	}
+	rep := a.stamped(command.Report{
+		Kind: command.KindOutcome, MessageID: after.MessageID, Target: after.Target, Action: after.Action,
+		Outcome: after.State.String(), Reason: after.Reason, Detail: after.Detail, Level: a.level(after.Target),
+	})
+	a.pending.batch.Conclude(after, rep)
+	a.log.Warn("command", "outcome", after.State.String(), "target", after.Target, "action", after.Action,
+		"key", string(after.Key), "reason", string(after.Reason), "detail", after.Detail)
+}
+
+// level is an output's level for a report; "" for what is no output.
+func (a *Agent) level(target string) string {
+	if l, isOutput := a.o.Board.Levels()[target]; isOutput {
+		return l.String()
+	}
+	return ""
+}
+
+// aged lets doubts about the past fade: they are dated at the first trusted
+// time, and are over when nothing from before them can still be on the hub.
+func (a *Agent) aged(now time.Time) (persist.History, bool) {
+	h := a.journal.History()
+	_, trusted := a.o.Clock()
+	switch {
+	case h.State == persist.HistoryClear || !trusted:
+		return h, false
+	case !h.Dated:
+		h.Since, h.Dated = now, true
+		return h, true
+	case now.Sub(h.Since) >= hubsLongestTTL:
+		return persist.History{State: persist.HistoryClear, Since: now, Dated: true}, true
+	}
+	return h, false
+}

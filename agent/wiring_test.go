@@ -1,0 +1,73 @@
+package agent
+
+import (
+	"fmt"
+	"io"
+	"sync/atomic"
+
+	"periph.io/x/conn/v3/gpio"
+	"periph.io/x/conn/v3/i2c"
+
+	"actuatord/board"
+	"actuatord/board/sim"
+)
+
+// mortal is a board's wiring that the process can lose: dead, it moves nothing.
+type mortal struct {
+	*sim.Driver
+	dead, armed atomic.Bool
+	at          func(string)
+}
+
+func (m *mortal) Output(spec board.LineSpec, level gpio.Level) (gpio.PinIO, error) {
+	p, err := m.Driver.Output(spec, level)
+	if err != nil {
+		return nil, err
+	}
+	return &mortalPin{PinIO: p, m: m}, nil
+}
+
+func (m *mortal) Bus(name string) (i2c.BusCloser, error) {
+	b, err := m.Driver.Bus(name)
+	if err != nil {
+		return nil, err
+	}
+	return &mortalBus{BusCloser: b, m: m}, nil
+}
+
+type mortalPin struct {
+	gpio.PinIO
+	m *mortal
+}
+
+func (p *mortalPin) Because(target, cause string) { p.PinIO.(board.Caused).Because(target, cause) }
+
+func (p *mortalPin) Close() error { return p.PinIO.(io.Closer).Close() }
+
+func (p *mortalPin) Out(l gpio.Level) error {
+	if p.m.armed.Load() && !p.m.dead.Load() {
+		p.m.at(fmt.Sprintf("before %s goes %v", p.Name(), l))
+	}
+	if p.m.dead.Load() {
+		return nil
+	}
+	err := p.PinIO.Out(l)
+	if p.m.armed.Load() {
+		p.m.at(fmt.Sprintf("after %s went %v", p.Name(), l))
+	}
+	return err
+}
+
+type mortalBus struct {
+	i2c.BusCloser
+	m *mortal
+}
+
+func (b *mortalBus) Because(target, cause string) { b.BusCloser.(board.Caused).Because(target, cause) }
+
+func (b *mortalBus) Tx(addr uint16, w, r []byte) error {
+	if b.m.dead.Load() {
+		return nil
+	}
+	return b.BusCloser.Tx(addr, w, r)
+}
