@@ -100,7 +100,7 @@ type Agent struct {
 func New(o Options) *Agent {
 	a := &Agent{
 		o: o, log: o.Log, table: handlers.New(o.Config.Profile, o.Config.Default.Log),
-		events: make(chan func() error), acted: make(chan board.Result, 1), away: map[string]command.Lease{},
+		events: make(chan func() error), acted: make(chan board.Result, 4), away: map[string]command.Lease{},
 	}
 	if a.o.Edge == nil {
 		a.o.Edge = func(string) {}

@@ -1,0 +1,270 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"actuatord/agent"
+	"actuatord/agent/command"
+	"actuatord/agent/config"
+	"actuatord/agent/control"
+	"actuatord/board/linux"
+	"actuatord/handlers"
+	"actuatord/hub/mqtt"
+	"actuatord/persist"
+)
+
+// runCheck says whether `run` can work here, line by line, and touches no
+// output. Each line that is not ok says what to do.
+func runCheck(args []string, e env) error {
+	f := newFlags("check")
+	payload := f.String("command", "", "say what this payload would do")
+	if err := f.noWords(args); err != nil {
+		return err
+	}
+	c, err := config.Load(f.config)
+	if err != nil {
+		return err
+	}
+	if *payload != "" {
+		return checkCommand(*payload, c, e)
+	}
+	k := checker{out: e.out}
+	k.line("configuration", nil, fmt.Sprintf("%d outputs, %d registers", len(c.Profile.Outputs), len(c.Profile.Registers)))
+	for _, w := range c.Warnings {
+		k.warn("configuration", w)
+	}
+	id, err := config.ConnectionString(c, e.getenv("CREDENTIALS_DIRECTORY"))
+	k.line("connection string", err, fmt.Sprintf("device %s at %s", id.DeviceID, id.HostName))
+	_, err = mqtt.Roots(c.Hub.CAFile)
+	k.line("trust roots", err, "Azure's, and "+orNone(c.Hub.CAFile))
+	k.board(c)
+	k.journal(c)
+	if now, trusted := clock(); trusted {
+		k.line("clock", nil, "the kernel counts it as synchronised")
+	} else {
+		k.warn("clock", fmt.Sprintf("%s, and the kernel does not count it as synchronised: a token signed with a wrong time is refused; enable systemd-timesyncd or chrony", now.UTC().Format(time.RFC3339)))
+	}
+	if k.failed {
+		return &exitError{exitFailed}
+	}
+	return nil
+}
+
+type checker struct {
+	out    io.Writer
+	failed bool
+}
+
+func (k *checker) line(what string, err error, ok string) {
+	if err != nil {
+		k.failed = true
+		fmt.Fprintf(k.out, "FAIL  %s: %v\n", what, err)
+		return
+	}
+	fmt.Fprintf(k.out, "ok    %s: %s\n", what, ok)
+}
+
+func (k *checker) warn(what, text string) { fmt.Fprintf(k.out, "warn  %s: %s\n", what, text) }
+
+func orNone(file string) string {
+	if file == "" {
+		return "no other (ca_file is empty)"
+	}
+	return file
+}
+
+// board looks for every line and bus without taking one.
+func (k *checker) board(c config.Config) {
+	if c.Board.Driver == "sim" {
+		k.line("board", nil, "simulated; nothing real will move")
+		return
+	}
+	for _, o := range c.Profile.Outputs {
+		where, err := linux.Find(o.Line)
+		k.line("output "+o.Name, err, where)
+	}
+	buses := map[string]bool{}
+	for _, r := range c.Profile.Registers {
+		buses[r.Bus] = true
+	}
+	for _, bus := range sorted(buses) {
+		k.line("bus "+bus, linux.FindBus(bus), "there")
+	}
+	k.warn("after the process", linux.AfterExit())
+}
+
+// journal asks the daemon if there is one, and the file if not.
+func (k *checker) journal(c config.Config) {
+	unlock, err := lock(c.Journal.Path)
+	var busy *busyError
+	if errors.As(err, &busy) {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		a, err := control.Ask(ctx, control.Path(c.Journal.Path), agent.Request{Verb: agent.AskStatus})
+		if err == nil && a.Status.Storage != "" {
+			err = errors.New(a.Status.Storage)
+		}
+		k.line("journal", err, "in use by the running daemon, which finds it in order")
+		return
+	}
+	if err != nil {
+		k.line("journal", err, "")
+		return
+	}
+	defer unlock()
+	switch err := proveJournal(c.Journal.Path); {
+	case errors.Is(err, os.ErrNotExist):
+		k.line("journal", nil, "none yet; the first run makes it")
+	default:
+		k.line("journal", err, "every record proven")
+	}
+}
+
+func proveJournal(path string) error {
+	if _, err := os.Stat(path); err != nil {
+		return err
+	}
+	return checkInChild(context.Background(), path)
+}
+
+// checkCommand says what a payload would do on outputs that are all safe.
+func checkCommand(file string, c config.Config, e env) error {
+	var payload []byte
+	var err error
+	if file == "-" {
+		payload, err = io.ReadAll(io.LimitReader(e.in, 1<<20))
+	} else {
+		payload, err = os.ReadFile(file)
+	}
+	if err != nil {
+		return &usageError{err}
+	}
+	table := handlers.New(c.Profile, c.Default.Log)
+	cmd, refusal := table.Decode(payload)
+	var plan command.Plan
+	if refusal == nil {
+		plan, refusal = table.Plan(cmd, func(output string) (on, known bool) {
+			for _, o := range c.Profile.Outputs {
+				if o.Name == output {
+					return o.SafeOn, true
+				}
+			}
+			return false, false
+		})
+	}
+	if refusal != nil {
+		return &notDoneError{"it would be refused: " + refusal.Error()}
+	}
+	fmt.Fprintln(e.out, explain(cmd, plan))
+	return nil
+}
+
+func explain(c command.Command, p command.Plan) string {
+	var b strings.Builder
+	level := map[bool]string{true: "on", false: "off"}[p.Op.On]
+	switch p.Op.Kind {
+	case command.OpSet:
+		fmt.Fprintf(&b, "it would drive %s %s", p.Op.Target, level)
+		if p.Op.For > 0 {
+			fmt.Fprintf(&b, ", and back to its safe level after %v", p.Op.For)
+		}
+	case command.OpPulse:
+		fmt.Fprintf(&b, "it would drive %s away from its safe level for %v", p.Op.Target, p.Op.For)
+	case command.OpWrite:
+		fmt.Fprintf(&b, "it would write %x to register 0x%02x of %s", p.Op.Bytes, p.Op.Register, p.Op.Target)
+	case command.OpSafe:
+		b.WriteString("it would drive every output and register to its safe level")
+	case command.OpRead:
+		b.WriteString("it would report the level of every output")
+	case command.OpLog:
+		b.WriteString("it would be written to the log")
+	}
+	if p.OnceOnly {
+		b.WriteString("; once only: after an interruption it is not tried again")
+	}
+	if p.MaxAge > 0 {
+		fmt.Fprintf(&b, "; at most %v after it was sent", p.MaxAge)
+	}
+	if !c.Expires.IsZero() {
+		fmt.Fprintf(&b, "; not after %s", c.Expires.UTC().Format(time.RFC3339))
+	}
+	return b.String()
+}
+
+// runJournal proves the journal, or settles a doubt about what came before it.
+func runJournal(args []string, e env) error {
+	f := newFlags("journal")
+	child := f.String("child", "", "internal: check this file in a process of its own")
+	words, err := f.parse(args)
+	if err != nil {
+		return err
+	}
+	switch {
+	case len(words) == 1 && words[0] == "check" && *child != "":
+		if code := persist.CheckMain(*child, e.out); code != 0 {
+			return &exitError{code}
+		}
+		return nil
+	case len(words) == 1 && words[0] == "check":
+		c, err := config.Load(f.config)
+		if err != nil {
+			return err
+		}
+		k := checker{out: e.out}
+		if k.journal(c); k.failed {
+			return &exitError{exitFailed}
+		}
+		return nil
+	case len(words) == 1 && words[0] == "reset":
+		return resetJournal(f.config, e)
+	}
+	return &usageError{errors.New("journal needs one of: check, reset")}
+}
+
+// resetJournal clears the doubt about history, by the daemon if one runs.
+func resetJournal(configFile string, e env) error {
+	a, c, err := ask(configFile, agent.Request{Verb: agent.AskReset}, 10*time.Second)
+	var none *control.NoDaemonError
+	switch {
+	case errors.As(err, &none):
+		err = resetFile(c, e)
+	case err == nil:
+		fmt.Fprintf(e.out, "history was %s and is clear now: once-only commands run again\n", a.Was)
+	}
+	return err
+}
+
+// resetFile does it where no daemon runs. The file is opened as the daemon
+// would; an unclean stop before it stays one.
+func resetFile(c config.Config, e env) error {
+	id, err := config.ConnectionString(c, e.getenv("CREDENTIALS_DIRECTORY"))
+	if err != nil {
+		return &usageError{err}
+	}
+	now, trusted := clock()
+	j, opened, err := opener(c, id)(context.Background(), now)
+	if err != nil {
+		return err
+	}
+	was := j.History().State
+	var b persist.Batch
+	b.History(persist.History{State: persist.HistoryClear, Since: now, Dated: trusted})
+	if !opened.Unclean {
+		b.Clean()
+	}
+	if err := errors.Join(j.Commit(&b), j.Close()); err != nil {
+		return err
+	}
+	fmt.Fprintf(e.out, "history was %s and is clear now: once-only commands run again\n", was)
+	return nil
+}
+
+func sorted[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

@@ -1,0 +1,245 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"actuatord/agent"
+	"actuatord/agent/command"
+	"actuatord/agent/config"
+	"actuatord/agent/control"
+	"actuatord/persist"
+)
+
+// doPatience covers a command's turn: what waits before it, and 30 s of retries
+// of its own.
+const doPatience = 2 * time.Minute
+
+// ask puts one request to the daemon of the configuration.
+func ask(configFile string, r agent.Request, patience time.Duration) (agent.Answer, config.Config, error) {
+	c, err := config.Load(configFile)
+	if err != nil {
+		return agent.Answer{}, c, err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	a, err := control.Ask(ctx, control.Path(c.Journal.Path), r)
+	return a, c, err
+}
+
+// runDo carries out one command from the spot: `do pump on --for 2s`.
+func runDo(args []string, e env) error {
+	f := newFlags("do")
+	length := f.String("for", "", "how long")
+	register := f.String("register", "", "the register's address")
+	bytes := f.String("bytes", "", "the bytes, in hex")
+	words, err := f.parse(args)
+	if err != nil {
+		return err
+	}
+	if len(words) != 2 {
+		return &usageError{errors.New("do needs a target and an action: actuatord do pump on --for 2s")}
+	}
+	body := map[string]any{"target": words[0], "action": words[1]}
+	if *length != "" {
+		body["for"] = *length
+	}
+	if *bytes != "" {
+		body["bytes"] = *bytes
+	}
+	if *register != "" {
+		n, err := strconv.ParseUint(*register, 0, 8)
+		if err != nil {
+			return &usageError{fmt.Errorf("--register %q: want a number from 0 to 255, such as 0x40", *register)}
+		}
+		body["register"] = n
+	}
+	payload, err := json.Marshal(body)
+	if err != nil {
+		return err
+	}
+	a, _, err := ask(f.config, agent.Request{Verb: agent.AskDo, Payload: payload}, doPatience)
+	if err != nil {
+		return err
+	}
+	return told(e.out, *a.Outcome)
+}
+
+// told prints an outcome and makes the error that fits it.
+func told(w io.Writer, r command.Report) error {
+	if r.Outcome != command.Done.String() {
+		return &notDoneError{fmt.Sprintf("%s: %s: %s", r.Outcome, r.Reason, r.Detail)}
+	}
+	fmt.Fprintf(w, "done: %s %s", r.Target, r.Action)
+	if r.Level != "" {
+		fmt.Fprintf(w, ", now %s", r.Level)
+	}
+	fmt.Fprintf(w, " (%d ms)\n", r.DurationMs)
+	printLevels(w, r.Levels)
+	return nil
+}
+
+func printLevels(w io.Writer, levels map[string]string) {
+	for _, name := range sorted(levels) {
+		fmt.Fprintf(w, "  %s %s\n", name, levels[name])
+	}
+}
+
+// runSafe drives everything safe: by the daemon if one runs, and by itself if
+// not. It works with a configuration that is faulty elsewhere, since it is what
+// the service manager calls when the daemon has failed.
+func runSafe(args []string, e env) error {
+	f := newFlags("safe")
+	if err := f.noWords(args); err != nil {
+		return err
+	}
+	what, err := config.LoadOutputs(f.config)
+	if err != nil {
+		return err
+	}
+	unlock, err := lock(what.JournalPath)
+	var busy *busyError
+	if errors.As(err, &busy) {
+		ctx, cancel := context.WithTimeout(context.Background(), safeWithin)
+		defer cancel()
+		a, err := control.Ask(ctx, control.Path(what.JournalPath), agent.Request{Verb: agent.AskSafe})
+		if err != nil {
+			return fmt.Errorf("a daemon holds the outputs and does not answer: %w", err)
+		}
+		fmt.Fprintln(e.out, "the daemon drove every output safe:")
+		printLevels(e.out, a.Levels)
+		return nil
+	}
+	if err == nil {
+		defer unlock()
+	} // without a directory there is no daemon either
+	b, err := openBoard(what.Board, what.Profile, newLog(e.err))
+	if err != nil {
+		return err
+	}
+	defer b.Close()
+	faults := b.Faults()
+	for _, fault := range faults {
+		fmt.Fprintf(e.err, "actuatord: %s is not at its safe level: %v\n", fault.Target, fault.Err)
+	}
+	if len(faults) > 0 {
+		return &exitError{exitFailed}
+	}
+	fmt.Fprintf(e.out, "%d outputs and %d registers are at their safe levels\n", len(what.Profile.Outputs), len(what.Profile.Registers))
+	return nil
+}
+
+// safeWithin is below the 5 s that a stop may take (design §2, promise 5).
+const safeWithin = 4 * time.Second
+
+func runStatus(args []string, e env) error {
+	f := newFlags("status")
+	asJSON := f.Bool("json", false, "as JSON")
+	if err := f.noWords(args); err != nil {
+		return err
+	}
+	a, _, err := ask(f.config, agent.Request{Verb: agent.AskStatus}, 10*time.Second)
+	if err != nil {
+		return err
+	}
+	if *asJSON {
+		return printJSON(e.out, a.Status)
+	}
+	printStatus(e.out, *a.Status, time.Now())
+	return nil
+}
+
+func printStatus(out io.Writer, s agent.Status, now time.Time) {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	defer w.Flush()
+	ago := func(t time.Time) string { return now.Sub(t).Round(time.Second).String() }
+	fmt.Fprintf(w, "actuatord\t%s, up %s, clock %s\n", s.Version, ago(s.Since), s.Clock)
+	if s.Storage != "" {
+		fmt.Fprintf(w, "storage\tcannot be used: %s\n", s.Storage)
+	}
+	fmt.Fprintf(w, "link\t%s %s for %s\n", s.Link.Rung, s.Link.Phase, ago(s.Link.Since))
+	if s.Link.Cause != "" {
+		fmt.Fprintf(w, "\tlast trouble: %s (%s): %s\n", s.Link.Cause, s.Link.Class, s.Link.Detail)
+	}
+	if !s.Link.NextAttempt.IsZero() {
+		fmt.Fprintf(w, "\tnext attempt in %s, %d failed so far\n", s.Link.NextAttempt.Sub(now).Round(time.Second), s.Link.Attempts)
+	}
+	fmt.Fprintf(w, "commands\t%d waiting, %d deliveries unsettled\n", s.Waiting, s.Unsettled)
+	fmt.Fprintf(w, "journal\t%d commands, %d reports to send, %d lost; history %s\n", s.Journal.Commands, s.Journal.Outbox, s.Journal.LostReports, s.History)
+	for _, o := range s.Outputs {
+		fmt.Fprintf(w, "output\t%s %s%s\n", o.Name, o.Level, standing(o, now))
+	}
+	for _, r := range s.Last {
+		fmt.Fprintf(w, "last\t%s\n", line(r))
+	}
+}
+
+func standing(o agent.Output, now time.Time) string {
+	var b strings.Builder
+	if o.Cause != "" {
+		fmt.Fprintf(&b, ", by %s", o.Cause)
+	}
+	if !o.Until.IsZero() {
+		fmt.Fprintf(&b, ", safe again in %s", o.Until.Sub(now).Round(time.Second))
+	}
+	if o.Fault != "" {
+		fmt.Fprintf(&b, ": %s", o.Fault)
+	}
+	return b.String()
+}
+
+// line is one record for a person.
+func line(r command.Record) string {
+	s := fmt.Sprintf("%s  %-11s  %s %s  %s", r.LastSeen.UTC().Format(time.DateTime), r.State, r.Target, r.Action, r.Key)
+	if r.Reason != "" {
+		s += fmt.Sprintf("  %s: %s", r.Reason, r.Detail)
+	}
+	return s
+}
+
+func runHistory(args []string, e env) error {
+	f := newFlags("history")
+	n := f.Int("n", 20, "how many")
+	asJSON := f.Bool("json", false, "as JSON")
+	if err := f.noWords(args); err != nil {
+		return err
+	}
+	a, c, err := ask(f.config, agent.Request{Verb: agent.AskHistory, Count: *n}, 10*time.Second)
+	records := a.History
+	var none *control.NoDaemonError
+	if errors.As(err, &none) {
+		records, err = readHistory(c.Journal.Path, *n)
+	}
+	if err != nil {
+		return err
+	}
+	if *asJSON {
+		return printJSON(e.out, records)
+	}
+	for _, r := range records {
+		fmt.Fprintln(e.out, line(r))
+	}
+	return nil
+}
+
+func readHistory(path string, n int) ([]command.Record, error) {
+	j, err := persist.ReadOnly(path)
+	if err != nil {
+		return nil, err
+	}
+	records, err := j.Recent(n)
+	return records, errors.Join(err, j.Close())
+}
+
+func printJSON(w io.Writer, v any) error {
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "  ")
+	return enc.Encode(v)
+}

@@ -1,0 +1,194 @@
+package main
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"actuatord/agent"
+	"actuatord/agent/config"
+	"actuatord/agent/control"
+	"actuatord/board"
+	"actuatord/board/linux"
+	"actuatord/board/sim"
+	"actuatord/hub"
+	"actuatord/hub/mqtt"
+	"actuatord/persist"
+	"actuatord/systemd"
+)
+
+// runDaemon is the service. The order is promise 5: the lock, so that no second
+// daemon disturbs the first; then every output safe; and only then what can
+// fail: the credential, the journal, the hub.
+func runDaemon(args []string, e env) error {
+	f := newFlags("run")
+	if err := f.noWords(args); err != nil {
+		return err
+	}
+	ctx, cancel := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer cancel()
+	c, err := config.Load(f.config)
+	if err != nil {
+		return err
+	}
+	log := newLog(e.err)
+	for _, w := range c.Warnings {
+		log.Warn(w)
+	}
+	unlock, err := lock(c.Journal.Path)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	b, err := openBoard(c.Board, c.Profile, log)
+	if err != nil {
+		return err
+	}
+	defer b.Close()
+	o, err := wire(c, b, log, e)
+	if err != nil {
+		return err
+	}
+	l, err := control.Listen(control.Path(c.Journal.Path))
+	if err != nil {
+		// The board's work does not hang on somebody being able to ask about it.
+		log.Error("no control socket: status, do and safe cannot reach this daemon", "error", err)
+	} else {
+		requests := make(chan agent.Request)
+		o.Control = requests
+		go control.Serve(ctx, l, requests)
+	}
+	err = agent.New(o).Run(ctx)
+	if err == nil {
+		log.Info("stopped: outputs are safe")
+	}
+	return err
+}
+
+// wire makes the agent's options from the configuration.
+func wire(c config.Config, b *board.Board, log *slog.Logger, e env) (agent.Options, error) {
+	id, err := config.ConnectionString(c, e.getenv("CREDENTIALS_DIRECTORY"))
+	if err != nil {
+		return agent.Options{}, &usageError{err}
+	}
+	roots, err := mqtt.Roots(c.Hub.CAFile)
+	if err != nil {
+		return agent.Options{}, &usageError{err}
+	}
+	return agent.Options{
+		Config: c, Identity: id, Board: b, Version: ourVersion(), Log: log,
+		Open:    opener(c, id),
+		Connect: connector(c, id, roots, log),
+		Clock:   clock,
+		Notify:  systemd.FromEnv(e.getenv),
+		Edge:    e.edge,
+	}, nil
+}
+
+func opener(c config.Config, id hub.ConnectionString) func(context.Context, time.Time) (*persist.Journal, persist.Opened, error) {
+	o := persist.Options{
+		Keep:     c.Journal.Keep,
+		Volatile: c.Board.Driver == "sim", // nothing real depends on it then
+		Check:    checkInChild,
+	}
+	return func(ctx context.Context, now time.Time) (*persist.Journal, persist.Opened, error) {
+		return persist.Open(ctx, c.Journal.Path, persist.Identity{Hub: id.HostName, Device: id.DeviceID}, now, o)
+	}
+}
+
+// checkInChild has a child of this program prove the journal: bad content can
+// kill or hang whoever reads it. The name we were started by is preferred to the
+// kernel's link to our file, which after an upgrade names one that is gone.
+func checkInChild(ctx context.Context, path string) error {
+	exe := os.Args[0]
+	if !filepath.IsAbs(exe) {
+		var err error
+		if exe, err = os.Executable(); err != nil {
+			return fmt.Errorf("find this program, to check the journal in a child of it: %w", err)
+		}
+	}
+	return persist.CheckInChild(ctx, exe, []string{"journal", "check", "--child"}, path)
+}
+
+func connector(c config.Config, id hub.ConnectionString, roots *x509.CertPool, log *slog.Logger) func(context.Context, uint64, string) (*mqtt.Session, error) {
+	m := mqtt.Config{
+		Host: id.HostName, Gateway: id.GatewayHostName, Port: c.Hub.MQTTPort, DeviceID: id.DeviceID,
+		KeepAlive: c.Hub.KeepAlive, Roots: roots, Log: log,
+	}
+	return func(ctx context.Context, generation uint64, password string) (*mqtt.Session, error) {
+		return mqtt.Connect(ctx, m, generation, password)
+	}
+}
+
+// clock answers the time, and whether the kernel counts it as synchronised
+// (adjtimex(2): STA_UNSYNC clear).
+func clock() (time.Time, bool) {
+	var t unix.Timex
+	_, err := unix.Adjtimex(&t)
+	return time.Now(), err == nil && t.Status&unix.STA_UNSYNC == 0
+}
+
+// openBoard drives every output safe and answers a board that keeps trying
+// where that failed.
+func openBoard(c config.Board, p board.Profile, log *slog.Logger) (*board.Board, error) {
+	var d board.Driver
+	switch c.Driver {
+	case "sim":
+		s, err := sim.New(c.Trace)
+		if err != nil {
+			return nil, &usageError{err}
+		}
+		d = s
+	default:
+		d = linux.New()
+	}
+	return board.Open(p, d, log), nil
+}
+
+// BusyError reports that another daemon has the outputs.
+type busyError struct{ path string }
+
+func (e *busyError) Error() string {
+	return fmt.Sprintf("another actuatord runs with the journal %s; no output was touched", e.path)
+}
+
+// lock makes sure that this is the only daemon on the journal. It locks the
+// directory rather than a file in it: that works on a disk that is full or
+// read-only, where outputs must go safe all the same.
+func lock(journal string) (unlock func(), err error) {
+	dir, err := os.Open(filepath.Dir(journal))
+	if err != nil {
+		return nil, fmt.Errorf("lock the journal's directory: %w; make it, owned by the user that runs actuatord", err)
+	}
+	err = unix.Flock(int(dir.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		err = &busyError{journal}
+	}
+	if err != nil {
+		return nil, errors.Join(err, dir.Close())
+	}
+	return func() { dir.Close() }, nil
+}
+
+// newLog writes one line an event. Journald adds the time, and takes the level
+// from the <N> in front (sd-daemon(3)).
+func newLog(w io.Writer) *slog.Logger {
+	return slog.New(slog.NewTextHandler(levelled{w}, &slog.HandlerOptions{
+		ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
+			if len(groups) == 0 && a.Key == slog.TimeKey {
+				return slog.Attr{}
+			}
+			return a
+		},
+	}))
+}
