@@ -63,7 +63,12 @@ func (a *Agent) receive(d hub.Delivery) {
 
 func (a *Agent) newLife(s command.Source, m command.Message, c command.Command, undecoded *command.Refusal) command.Life {
 	a.line.arrival++
-	return command.New(s, m, c, undecoded, a.line.arrival, a.now())
+	now, trusted := a.o.Clock()
+	l := command.New(s, m, c, undecoded, a.line.arrival, now)
+	if !trusted {
+		l.Record.LastSeen = time.Time{} // retention counts trusted time only; the journal dates it later
+	}
+	return l
 }
 
 func (a *Agent) join(it *item) { a.line.waiting = append(a.line.waiting, it) }
@@ -207,21 +212,24 @@ func (a *Agent) writeStart(it *item) (*command.Input, error) {
 // supersede makes r the newest on what it touches. A date that lies ahead of
 // our own clock counts as now: one sender's wrong clock must not put every
 // other sender's commands behind it for years.
-func (a *Agent) supersede(r command.Record) {
+func (a *Agent) supersede(r command.Record) error {
 	sent := r.Sent
 	if now := a.now(); sent.After(now) {
 		sent = now
 	}
 	for _, target := range r.Touches {
 		n := command.Newest{Key: r.Key, Arrival: r.Arrival, Sent: sent}
-		if old, err := a.newest(target); err == nil {
-			n.Arrival = max(n.Arrival, old.Arrival)
-			if old.Sent.After(n.Sent) {
-				n.Sent = old.Sent
-			}
+		old, err := a.newest(target)
+		if err != nil {
+			return err
+		}
+		n.Arrival = max(n.Arrival, old.Arrival)
+		if old.Sent.After(n.Sent) {
+			n.Sent = old.Sent
 		}
 		a.pending.acted(target, n)
 	}
+	return nil
 }
 
 // act hands the operation to the board, whose answer is an event; what needs no

@@ -114,7 +114,9 @@ func (a *Agent) commit() error {
 func (a *Agent) writeOutcome(it *item) error {
 	l := it.life
 	if l.Acted && l.Record.State != command.Refused {
-		a.supersede(l.Record)
+		if err := a.supersede(l.Record); err != nil {
+			return err
+		}
 		a.lease(it)
 	}
 	rep := a.stamped(l.Report(a.now()))

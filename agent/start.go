@@ -29,7 +29,9 @@ func (a *Agent) recover() error {
 		return unknown(err)
 	}
 	for _, r := range left {
-		a.resolve(r)
+		if err := a.resolve(r); err != nil {
+			return err
+		}
 	}
 	leases, err := a.journal.Leases()
 	if err != nil {
@@ -62,12 +64,14 @@ func (a *Agent) recover() error {
 
 // resolve settles one command that was left started. It may have acted, so what
 // was sent before it does not act any more.
-func (a *Agent) resolve(r command.Record) {
+func (a *Agent) resolve(r command.Record) error {
 	after, outcome := command.Recover(r)
-	a.supersede(after)
+	if err := a.supersede(after); err != nil {
+		return err
+	}
 	if !outcome {
 		a.pending.batch.Start(after)
-		return
+		return nil
 	}
 	rep := a.stamped(command.Report{
 		Kind: command.KindOutcome, MessageID: after.MessageID, Target: after.Target, Action: after.Action,
@@ -76,6 +80,7 @@ func (a *Agent) resolve(r command.Record) {
 	a.pending.batch.Conclude(after, rep)
 	a.log.Warn("command", "outcome", after.State.String(), "target", after.Target, "action", after.Action,
 		"key", string(after.Key), "reason", string(after.Reason), "detail", after.Detail)
+	return nil
 }
 
 // level is an output's level for a report; "" for what is no output.

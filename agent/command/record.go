@@ -91,10 +91,10 @@ type Record struct {
 	Owes          Debt        `json:"owes"`
 }
 
-// Newest is the newest command that acted on one target; it outlives records.
+// Newest is what has acted on one target; it outlives records.
 type Newest struct {
-	Key     Key
-	Arrival uint64
+	Key     Key       // of the last that acted
+	Arrival uint64    // the greatest of any that acted
 	Sent    time.Time // the latest "sent" of any that acted; zero: none carried one
 }
 

@@ -203,9 +203,6 @@ func forbidden(l Life, f Facts) *Refusal {
 		return nil // the way to safety is always open
 	}
 	for _, n := range f.Newest {
-		if n.Key == l.Record.Key {
-			continue
-		}
 		if n.Arrival > l.Record.Arrival || !l.Record.Sent.IsZero() && n.Sent.After(l.Record.Sent) {
 			return Refuse(Superseded, "a newer command has acted on %s since this one was sent", l.Record.Target)
 		}

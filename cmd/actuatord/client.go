@@ -197,7 +197,7 @@ func standing(o agent.Output, now time.Time) string {
 
 // line is one record for a person.
 func line(r command.Record) string {
-	s := fmt.Sprintf("%s  %-11s  %s %s  %s", r.LastSeen.UTC().Format(time.DateTime), r.State, r.Target, r.Action, r.Key)
+	s := fmt.Sprintf("%s  %-11s  %s %s  %s", r.FirstSeen.UTC().Format(time.DateTime), r.State, r.Target, r.Action, r.Key)
 	if r.Reason != "" {
 		s += fmt.Sprintf("  %s: %s", r.Reason, r.Detail)
 	}

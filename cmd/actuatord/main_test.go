@@ -56,7 +56,7 @@ func TestSIGKILLBetweenAnyTwoSteps(t *testing.T) {
 		{"off", `{"target":"pump","action":"off"}`, false},
 	}
 	last := messages[len(messages)-1].id
-	for cut, whole := 0, false; !whole; cut++ {
+	for cut, whole := 0, false; !whole; cut += stride {
 		s := newSite(t, localhub.Options{})
 		d := s.Start()
 		s.Eventually("subscribed", d, func() bool { return s.Count(localhub.KindSubscribed, "") > 0 })
