@@ -109,7 +109,7 @@ func TestHistoryLost(t *testing.T) {
 		p := r.start()
 		settle(time.Second)
 		p.stop()
-		r.dir = t.TempDir() // the card is another
+		r.dir = memoryDir(t) // the card is another
 		p = r.start()
 		settle(time.Minute)
 		r.send("pulse-1", `{"target":"pump","action":"pulse","for":"1s"}`)
@@ -135,7 +135,7 @@ func TestHistoryAges(t *testing.T) {
 		p := r.start()
 		settle(time.Second)
 		p.stop()
-		r.dir = t.TempDir()
+		r.dir = memoryDir(t)
 		p = r.start()
 		settle(47 * time.Hour)
 		r.send("early", `{"target":"pump","action":"toggle"}`)

@@ -133,6 +133,7 @@ func (a *Agent) duty(it *item, d command.Duty) (*command.Input, error) {
 	case command.WriteOutcome:
 		return nil, a.writeOutcome(it)
 	case command.Touch:
+		a.log.Info("seen before: the same answer, and no second actuation", "key", string(it.life.Record.Key), "outcome", it.life.Record.State.String())
 		a.pending.batch.Seen(it.life.Record.Key, it.life.Record.LastSeen)
 		a.pending.lazily(time.Now())
 	case command.Complete, command.Reject, command.Abandon:

@@ -173,6 +173,7 @@ func printStatus(out io.Writer, s agent.Status, now time.Time) {
 	}
 	fmt.Fprintf(w, "commands\t%d waiting, %d deliveries unsettled\n", s.Waiting, s.Unsettled)
 	fmt.Fprintf(w, "journal\t%d commands, %d reports to send, %d lost; history %s\n", s.Journal.Commands, s.Journal.Outbox, s.Journal.LostReports, s.History)
+	fmt.Fprintf(w, "flash\t%d commits, %d KiB written since the start\n", s.Journal.Commits, s.Journal.Written/1024)
 	for _, o := range s.Outputs {
 		fmt.Fprintf(w, "output\t%s %s%s\n", o.Name, o.Level, standing(o, now))
 	}

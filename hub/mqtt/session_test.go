@@ -279,8 +279,8 @@ func TestClose(t *testing.T) {
 	bubble(t, func(t *testing.T, n *network) {
 		s, p := n.connect(n.config(), 1)
 		for id := range uint16(40) {
-			p.publish(id+1, bound, "")
 			s.Complete(uint64(id + 1)) // before it came: no-op
+			p.publish(id+1, bound, "")
 		}
 		synctest.Wait()
 		for seq := range uint64(39) { // the last one stays

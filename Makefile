@@ -1,0 +1,40 @@
+# One line each: `make`. The gate is test/gate/gate.sh; this file only gives it names.
+
+PREFIX  ?= /usr/local
+BINARY  ?= bin/actuatord
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+export PREFIX BINARY VERSION
+
+.DEFAULT_GOAL := help
+.PHONY: help build demo test test-quick cross install uninstall clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' Makefile
+
+build: ## actuatord and c2d for this machine, into bin/
+	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '-X main.version=$(VERSION)' -o bin/ ./cmd/actuatord ./cmd/c2d
+
+demo: ## the main job on one screen: a hub, a simulated board, commands and their feedback
+	@go run ./test/demo
+
+test: ## the whole gate, as .ci/run calls it (fetches missing tools when root)
+	@./test/gate/gate.sh
+
+test-quick: ## formatting, vet and the tests without race detector: while you work
+	@./test/gate/gate.sh quick
+
+cross: ## both programs for every board, into dist/, with checksums and sizes
+	@./cross-build.sh
+
+install: $(BINARY) ## the daemon, unit, user and device rules (DESTDIR=, PREFIX=, BINARY=); does not start it
+	@./systemd/install.sh install
+
+uninstall: ## takes that away again; keeps configuration and journal
+	@./systemd/install.sh uninstall
+
+clean: ## removes bin/ and dist/
+	rm -rf bin dist
+
+# Only where there is none: `sudo make install` needs no Go once it is built.
+bin/actuatord:
+	$(MAKE) build

@@ -1,0 +1,119 @@
+package rules_test
+
+// tables say who may do what. A row without a reason is a fault, and so is an
+// exception that nothing needs any more.
+type tables struct {
+	module     string
+	imports    map[string][]string // package: what it may import beyond the standard library
+	keptStd    map[string][]string // parts of the standard library: the only packages that may
+	pure       []string
+	goroutines map[string]goroutines
+
+	// Exceptions from a rule: what, and why.
+	sleeps, panics, functions, interfaces, fileSizes, variables map[string]string
+}
+
+type goroutines struct {
+	count int
+	why   string
+}
+
+func (t tables) exceptions() map[string]map[string]string {
+	return map[string]map[string]string{
+		"sleep": t.sleeps, "panic": t.panics, "function": t.functions,
+		"interface": t.interfaces, "file": t.fileSizes, "variable": t.variables,
+	}
+}
+
+func houseTables() tables {
+	const (
+		paho    = "github.com/eclipse/paho.mqtt.golang"
+		packets = paho + "/packets"
+		conn    = "periph.io/x/conn/v3/..."
+		host    = "periph.io/x/host/v3/..."
+		bbolt   = "go.etcd.io/bbolt/..."
+		unix    = "golang.org/x/sys/unix"
+		toml    = "github.com/pelletier/go-toml/v2/..."
+	)
+	return tables{
+		module: "actuatord",
+
+		// Read it downwards: the pure core, the edges that each know one outside
+		// thing, the loop that knows the edges, and the programs that wire them.
+		imports: map[string][]string{
+			"agent/command": {},
+			"hub":           {},
+			"hub/link":      {"actuatord/hub"}, // the class of an error; nothing else
+			"systemd":       {},
+
+			"handlers":        {"actuatord/agent/command", "actuatord/board"}, // the profile: cannot act
+			"board":           {"periph.io/x/conn/v3/gpio", "periph.io/x/conn/v3/i2c", "periph.io/x/conn/v3/physic", "periph.io/x/conn/v3/pin"},
+			"board/boardtest": {"actuatord/board", conn},
+			"board/linux":     {"actuatord/board", conn, host, unix}, // the only one that can touch a pin
+			"board/sim":       {"actuatord/board", conn},
+			"hub/localhub":    {"actuatord/hub", packets},
+			"hub/mqtt":        {"actuatord/hub", paho, packets}, // packets: its guard reads frames
+			"persist":         {"actuatord/agent/command", bbolt, unix},
+
+			"agent/config": {"actuatord/board", "actuatord/hub", toml},
+			"agent": {
+				"actuatord/agent/command", "actuatord/agent/config", "actuatord/board", "actuatord/handlers", "actuatord/hub",
+				"actuatord/hub/link", "actuatord/hub/mqtt", "actuatord/persist", "actuatord/systemd",
+			},
+			"agent/control": {"actuatord/agent"},
+
+			"cmd/actuatord": {
+				"actuatord/agent/...", "actuatord/board", "actuatord/board/linux", "actuatord/board/sim", "actuatord/handlers",
+				"actuatord/hub", "actuatord/hub/link", "actuatord/hub/mqtt", "actuatord/persist", "actuatord/systemd", unix,
+			}, // never hub/localhub: the device carries no hub
+			"cmd/c2d":   {"actuatord/hub", "actuatord/hub/localhub"},
+			"test/demo": {}, // drives the programs, as a person would
+			"test/site": {"actuatord/board/sim", "actuatord/hub", "actuatord/hub/localhub"},
+		},
+
+		keptStd: map[string][]string{
+			"net":         {"agent/control", "board/linux", "cmd/c2d", "hub/localhub", "hub/mqtt", "systemd", "test/demo", "test/site"},
+			"net/http":    {},
+			"crypto/tls":  {"cmd/c2d", "hub/localhub", "hub/mqtt", "test/site"},
+			"os/exec":     {"persist", "test/demo", "test/site"}, // persist: the child that checks the journal
+			"unsafe":      {"board/linux"},                       // ioctl
+			"C":           {},
+			"plugin":      {},
+			"math/rand":   {}, // v2 has a seed and no global state worth having
+			"reflect":     {},
+			"expvar":      {},
+			"flag":        {"cmd/actuatord", "cmd/c2d", "test/demo"},
+			"testing":     {"board/boardtest", "test/site"},
+			"runtime/cgo": {},
+		},
+
+		pure: []string{"agent/command", "hub/link"},
+
+		// How many places start one, why, and what ends it.
+		goroutines: map[string]goroutines{
+			"agent": {8, "whatever waits for the hub or the board, so that the loop never does: connect, subscribe, publish and the board's ping, " +
+				"each bounded by a context and answering through the loop's channel; four times Close of a session that was given up, which bounds itself"},
+			"agent/control": {4, "one a connection, at most 8, ended by the client, a deadline or the daemon's end; three that close a socket when that comes"},
+			"board":         {2, "the keeper, which owns outputs and leases until Close; one worker a bus, so that a stuck bus holds up only itself"},
+			"cmd/actuatord": {1, "the control socket's Serve, until the daemon's context ends"},
+			"cmd/c2d":       {1, "reads standard input, which knows no cancelling: ends with the process"},
+			"hub/localhub":  {5, "a reader and a writer a connection, ended by its close; two that close a socket with the context; the timer of what is due, stopped by Close"},
+			"hub/mqtt": {4, "PUBACKs in order, until the session's end; sending, which paho does without regard to a context; the session's tearing down, " +
+				"once and bounded; closing the connection under a CONNECT that was given up"},
+			"test/site": {2, "serves the local hub until the test's cleanup; waits for a process that was started, until it ends"},
+			"test/demo": {2, "reads a child's output until it ends; kills a child that is late"},
+		},
+
+		sleeps:     map[string]string{},
+		panics:     map[string]string{},
+		functions:  map[string]string{},
+		interfaces: map[string]string{},
+		fileSizes: map[string]string{
+			"rules_checks_test.go": "one rule after the other; a reader looks up the one that stopped him",
+		},
+		variables: map[string]string{
+			"cmd/actuatord.version": "set by the linker, read once",
+			"cmd/c2d.version":       "set by the linker, read once",
+		},
+	}
+}
