@@ -129,6 +129,27 @@ func TestHistoryLost(t *testing.T) {
 	})
 }
 
+// TestFirstConnectUnanswered: a session found at the second try may be our own
+// from the first, so the doubt of a new journal stays what it is.
+func TestFirstConnectUnanswered(t *testing.T) {
+	bubble(t, localhub.Options{Window: 50}, func(t *testing.T, r *rig) {
+		if err := r.hub.Inject(localhub.Fault{Packet: localhub.PacketConnack, Effect: localhub.DropBefore}); err != nil {
+			t.Fatal(err)
+		}
+		p := r.start()
+		settle(time.Minute)
+		r.send("undated", `{"target":"pump","action":"toggle"}`)
+		r.send("dated", `{"target":"lamp","action":"toggle"}`, sent(time.Now()))
+		settle(time.Second)
+		r.expect(t, "undated", "refused history-lost")
+		r.expect(t, "dated", "done", "lamp on")
+		if a := p.ask(Request{Verb: AskReset}); a.Was != "in doubt" {
+			t.Errorf("history was %q; want it in doubt", a.Was)
+		}
+		p.stop()
+	})
+}
+
 // TestHistoryAges: a doubt is over when nothing from before it can still come.
 func TestHistoryAges(t *testing.T) {
 	bubble(t, localhub.Options{Window: 50}, func(t *testing.T, r *rig) {

@@ -21,7 +21,7 @@ type uplink struct {
 	machine    *link.Machine
 	session    *mqtt.Session // nil: none
 	subscribed bool
-	first      bool  // this run sends the journal's very first CONNECT
+	first      bool  // the journal's very first CONNECT is on its way
 	unsettled  int   // as last told to the machine
 	cause      error // why we close the session, where we do
 	ctx        context.Context
@@ -126,6 +126,7 @@ func (a *Agent) connect(generation uint64) {
 func (a *Agent) connected(generation uint64, s *mqtt.Session, err error) error {
 	now := time.Now()
 	if err != nil {
+		a.uplink.first = false // its CONNECT may have reached the hub and made a session there
 		a.log.Warn("no session", "cause", hub.CauseOf(err), "error", err)
 		return a.perform(a.uplink.machine.Step(link.Refused{Generation: generation, Err: err}, now))
 	}
