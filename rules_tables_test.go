@@ -91,9 +91,10 @@ func houseTables() tables {
 
 		// How many places start one, why, and what ends it.
 		goroutines: map[string]goroutines{
-			"agent": {8, "whatever waits for the hub or the board, so that the loop never does: connect, subscribe, publish and the board's ping, " +
-				"each bounded by a context and answering through the loop's channel; four times Close of a session that was given up, which bounds itself"},
-			"agent/control": {4, "one a connection, at most 8, ended by the client, a deadline or the daemon's end; three that close a socket when that comes"},
+			"agent": {11, "whatever waits for the hub, the board or the disk, so that the loop never does: connect, subscribe, publish, the board's ping and opening " +
+				"the journal, each bounded by a context and answering through the loop's channel; five times Close of a session, which bounds itself; the storage's timer"},
+			"agent/control": {5, "one a connection, at most 8, ended by the client, a deadline or the daemon's end; one each that notices a client's going; " +
+				"three that close a socket when the end comes"},
 			"board":         {2, "the keeper, which owns outputs and leases until Close; one worker a bus, so that a stuck bus holds up only itself"},
 			"cmd/actuatord": {1, "the control socket's Serve, until the daemon's context ends"},
 			"cmd/c2d":       {1, "reads standard input, which knows no cancelling: ends with the process"},

@@ -33,9 +33,6 @@ const (
 	// carefulFor is the uptime after which an earlier unclean stop is no longer
 	// held against the commands of this run (design §5, crash loops).
 	carefulFor = time.Hour
-
-	// storageRetry is how often a journal that cannot be opened is tried again.
-	storageRetry = 30 * time.Second
 )
 
 // Options is what an agent is made of. All fields but Notify, Edge and Control
@@ -119,8 +116,8 @@ func (a *Agent) Run(ctx context.Context) error {
 	if err == nil && a.journal != nil {
 		err = a.live(ctx)
 	}
-	if err != nil || a.journal == nil {
-		a.o.Board.Safe("safe") // stop has done it otherwise
+	if !a.stopping {
+		err = errors.Join(err, a.safe())
 	}
 	if a.journal != nil {
 		err = errors.Join(err, a.journal.Close())
@@ -141,7 +138,9 @@ func (a *Agent) live(ctx context.Context) error {
 		if err := a.advance(); err != nil {
 			return err
 		}
-		a.send()
+		if err := a.send(); err != nil {
+			return err
+		}
 		if err := a.tellUnsettled(); err != nil {
 			return err
 		}
@@ -165,8 +164,7 @@ func (a *Agent) wait(ctx context.Context) (stopped bool, err error) {
 	case r := <-a.acted:
 		return false, a.boardAnswered(r)
 	case c := <-a.o.Board.Changes():
-		a.moved(c)
-		return false, nil
+		return false, a.moved(c)
 	case fn := <-a.events:
 		return false, fn()
 	case <-a.uplink.lost():
@@ -261,42 +259,63 @@ func (a *Agent) post(ctx context.Context, fn func() error) bool {
 }
 
 // stop ends a run in order: the command in hand finishes or is cut, the outputs
-// go safe, what that means is written, and what is done is completed. It takes
-// no more than stopWithin.
+// go safe, what that means is written, and what is done is completed. It takes at
+// most stopWithin, and leaveWithin for the hub. A stop is clean only if every
+// output has reached its safe level.
 func (a *Agent) stop() error {
 	a.stopping = true
 	a.notify(a.o.Notify.Stopping())
-	a.o.Board.Safe("safe") // cuts a pulse; the board then answers for it
-	if a.line.awaited() {
+	by := time.Now().Add(stopWithin)
+	unsafe := a.safe() // cuts a pulse; the board then answers for it
+	if a.line.awaited() && !errors.Is(unsafe, board.ErrStuck) {
 		select {
 		case r := <-a.acted:
 			if err := a.boardAnswered(r); err != nil {
-				return err
+				return errors.Join(err, unsafe)
 			}
-		case <-time.After(stopWithin):
+		case <-time.After(time.Until(by)):
 			a.log.Error("the board did not answer in time; the command in hand is left as started")
 		}
 	}
 	for drained := false; !drained; {
 		select {
 		case c := <-a.o.Board.Changes():
-			a.moved(c)
+			if err := a.moved(c); err != nil {
+				return errors.Join(err, unsafe)
+			}
 		default:
 			drained = true
 		}
 	}
-	a.pending.batch.Clean()
+	if unsafe == nil {
+		a.pending.batch.Clean()
+	}
 	a.pending.urge(time.Now())
 	if err := a.commit(); err != nil {
-		return err
+		return errors.Join(err, unsafe)
 	}
 	a.uplink.leave()
+	return unsafe
+}
+
+// stopWithin and leaveWithin stay together below the 5 s that promise 5 gives a
+// stop. The board bounds its own part to 3 s.
+const stopWithin = 3500 * time.Millisecond
+
+// safe drives every output safe; its error says that not every one is there.
+func (a *Agent) safe() error {
+	if r := a.o.Board.Safe("safe"); !r.OK() {
+		return fmt.Errorf("not every output is at its safe level: %w", errors.Join(r.Err, refused(r)))
+	}
 	return nil
 }
 
-// stopWithin leaves room below the 5 s that promise 5 gives a stop: an I2C
-// transaction may take its full timeout of a second, twice.
-const stopWithin = 3 * time.Second
+func refused(r board.Result) error {
+	if r.Refused == "" {
+		return nil
+	}
+	return fmt.Errorf("%s: %s", r.Refused, r.Detail)
+}
 
 // notify notes that the service manager could not be told. The work goes on: it
 // will judge by the watchdog.
@@ -313,65 +332,4 @@ func (a *Agent) clock() string {
 		return "trusted"
 	}
 	return "untrusted"
-}
-
-// openJournal opens the journal, or keeps the outputs safe and tries again for
-// as long as the storage is what is wrong.
-func (a *Agent) openJournal(ctx context.Context) error {
-	for {
-		j, opened, err := a.o.Open(ctx, a.now())
-		if err == nil {
-			if err = j.Probe(a.now()); err != nil {
-				err = errors.Join(err, j.Close())
-			}
-		}
-		if err == nil {
-			a.journal, a.opened = j, opened
-			a.notify(a.o.Notify.Ready())
-			return nil
-		}
-		var storage *persist.StorageError
-		if !errors.As(err, &storage) {
-			return err // a person has to do something first
-		}
-		if ctx.Err() != nil {
-			return nil
-		}
-		a.log.Error("the journal cannot be used: outputs stay safe, nothing is carried out, messages stay on the hub", "error", err, "again", storageRetry)
-		a.notify(a.o.Notify.Ready()) // a full disk must not become a restart loop
-		a.notify(a.o.Notify.Status(fmt.Sprintf("storage: %v", err)))
-		if !a.idle(ctx, storageRetry, err) {
-			return nil
-		}
-	}
-}
-
-// idle waits for d with the watchdog fed, and reports whether to go on.
-func (a *Agent) idle(ctx context.Context, d time.Duration, why error) bool {
-	until := time.Now().Add(d)
-	for {
-		at := until
-		if !a.pulse.at.IsZero() && a.pulse.at.Before(at) {
-			at = a.pulse.at
-		}
-		timer := time.NewTimer(time.Until(at))
-		select {
-		case <-ctx.Done():
-			timer.Stop()
-			return false
-		case fn := <-a.events:
-			timer.Stop()
-			if err := fn(); err != nil {
-				a.log.Error("while the storage is out of order", "error", err)
-			}
-		case r := <-a.o.Control:
-			timer.Stop()
-			a.answerWithoutJournal(r, why)
-		case now := <-timer.C:
-			if !now.Before(until) {
-				return true
-			}
-			a.beat(now)
-		}
-	}
 }

@@ -66,7 +66,9 @@ func (a *Agent) newLife(s command.Source, m command.Message, c command.Command, 
 	now, trusted := a.o.Clock()
 	l := command.New(s, m, c, undecoded, a.line.arrival, now)
 	if !trusted {
-		l.Record.LastSeen = time.Time{} // retention counts trusted time only; the journal dates it later
+		// A date from a wrong clock would make the record look too old, or too
+		// young, when the clock is set. The journal dates it later.
+		l.Record.FirstSeen, l.Record.LastSeen = time.Time{}, time.Time{}
 	}
 	return l
 }
@@ -185,7 +187,13 @@ func (a *Agent) plan(it *item) (*command.Input, error) {
 		return levels[output] == board.On, levels[output] != board.Unknown
 	})
 	in := &command.Input{Kind: command.Planned, Plan: p, Refusal: refusal}
-	h := a.journal.History()
+	h, changed := a.aged(a.now())
+	if changed { // once in a journal's life or twice: it need not wait for company
+		a.pending.batch.History(h)
+		if err := a.commit(); err != nil {
+			return nil, err
+		}
+	}
 	in.Facts = command.Facts{Doubted: h.State != persist.HistoryClear, Careful: a.careful}
 	if h.Dated {
 		in.Facts.Since = h.Since
@@ -210,10 +218,11 @@ func (a *Agent) writeStart(it *item) (*command.Input, error) {
 	return &command.Input{Kind: command.Durable}, nil
 }
 
-// supersede makes r the newest on what it touches. A date that lies ahead of
+// supersede makes r the last that acted on what it touches, or, where it is only
+// found to have acted before the last, the newest if it is. A date that lies ahead of
 // our own clock counts as now: one sender's wrong clock must not put every
 // other sender's commands behind it for years.
-func (a *Agent) supersede(r command.Record) error {
+func (a *Agent) supersede(r command.Record, last bool) error {
 	sent := r.Sent
 	if now := a.now(); sent.After(now) {
 		sent = now
@@ -223,6 +232,9 @@ func (a *Agent) supersede(r command.Record) error {
 		old, err := a.newest(target)
 		if err != nil {
 			return err
+		}
+		if !last && old.Arrival > n.Arrival {
+			n.Key = old.Key
 		}
 		n.Arrival = max(n.Arrival, old.Arrival)
 		if old.Sent.After(n.Sent) {
@@ -257,8 +269,8 @@ func (a *Agent) act(it *item) *command.Input {
 		Kind: kind, Target: op.Target, On: op.On, For: op.For, Register: op.Register, Bytes: op.Bytes,
 		Cause: cause, Token: a.line.token,
 	}
-	if e := it.life.Expires; !e.IsZero() {
-		do.Deadline = time.Now().Add(e.Sub(a.now())) // the same moment, on the monotonic clock
+	if d := it.life.Deadline(); !d.IsZero() {
+		do.Deadline = time.Now().Add(d.Sub(a.now())) // the same moment, on the monotonic clock
 	}
 	a.o.Board.Do(do, a.acted)
 	return nil

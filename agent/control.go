@@ -3,6 +3,7 @@ package agent
 import (
 	"crypto/rand"
 	"encoding/hex"
+	"fmt"
 	"time"
 
 	"actuatord/agent/command"
@@ -135,14 +136,34 @@ func (a *Agent) do(r Request) error {
 	}
 	c, undecoded := a.table.Decode(r.Payload)
 	m := command.Message{ID: hex.EncodeToString(id), Body: r.Payload}
+	m.Expiry = a.now().Add(DoPatience)
 	a.join(&item{life: a.newLife(command.Local, m, c, undecoded), received: time.Now(), reply: r.Reply})
 	return nil
 }
 
+// DoPatience is how long a local command may wait for its turn. Who asked is told
+// that it was not done, and then it must not be done behind his back.
+const DoPatience = 2 * time.Minute
+
 // safeNow drives everything safe at once. Whoever waits for another try at
-// leaving the safe level has been overtaken.
+// leaving the safe level has been overtaken, and whatever else was received
+// before this is older than it: it is superseded unless it goes the same way.
 func (a *Agent) safeNow(r Request) error {
 	a.o.Board.Safe("local")
+	a.line.arrival++
+	safe := command.Record{Key: command.Key(fmt.Sprintf("l:safe-%d", a.line.arrival)), Arrival: a.line.arrival}
+	for _, o := range a.o.Config.Profile.Outputs {
+		safe.Touches = append(safe.Touches, o.Name)
+	}
+	for _, g := range a.o.Config.Profile.Registers {
+		if g.Safe != nil {
+			safe.Touches = append(safe.Touches, g.Name)
+		}
+	}
+	if err := a.supersede(safe, true); err != nil {
+		return err
+	}
+	a.pending.urge(time.Now())
 	if a.line.hand != nil && a.line.hand.life.Phase == command.Waiting {
 		if err := a.step(command.Input{Kind: command.Overtaken}); err != nil {
 			return err

@@ -25,25 +25,23 @@ type outbox struct {
 
 // send puts the next report on its way, if there is one and a session to carry
 // it. A report is only ever sent from disk, so that what the hub knows survives.
-func (a *Agent) send() {
+func (a *Agent) send() error {
 	o := &a.outbox
 	if o.flying || !o.more || !o.retryAt.IsZero() || !a.uplink.subscribed || a.stopping {
-		return
+		return nil
 	}
 	next, err := a.journal.Outbox(o.sent, 1)
 	if err != nil {
-		a.log.Error("the outbox cannot be read", "error", err)
-		o.more = false
-		return
+		return unknown(err)
 	}
 	if o.more = len(next) > 0; !o.more {
-		return
+		return nil
 	}
 	t, err := telemetry(next[0])
 	if err != nil {
 		a.log.Error("a report cannot be encoded and is passed over", "seq", next[0].Seq, "error", err)
 		o.sent = next[0].Seq
-		return
+		return nil
 	}
 	o.flying = true
 	s, seq := a.uplink.session, next[0].Seq
@@ -53,6 +51,7 @@ func (a *Agent) send() {
 		err := s.Publish(ctx, t)
 		a.post(a.uplink.ctx, func() error { a.published(seq, err); return nil })
 	}()
+	return nil
 }
 
 // telemetry is how a report travels. Without both content type and encoding a

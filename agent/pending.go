@@ -114,7 +114,7 @@ func (a *Agent) commit() error {
 func (a *Agent) writeOutcome(it *item) error {
 	l := it.life
 	if l.Acted && l.Record.State != command.Refused {
-		if err := a.supersede(l.Record); err != nil {
+		if err := a.supersede(l.Record, true); err != nil {
 			return err
 		}
 		a.lease(it)
@@ -148,13 +148,15 @@ func (a *Agent) stamped(r command.Report) command.Report {
 
 // lease keeps, for as long as an output is away from its safe level, who left
 // it there: a restart drives it safe, and must be able to say whose work it cut.
+// Behind anything but success the board has driven the output safe itself, and
+// what a short lease has ended meanwhile is over.
 func (a *Agent) lease(it *item) {
-	op := it.life.Plan.Op
+	op, levels := it.life.Plan.Op, a.o.Board.Levels()
 	for _, o := range a.o.Config.Profile.Outputs {
 		if op.Kind != command.OpSafe && o.Name != op.Target {
 			continue
 		}
-		if op.Kind != command.OpSet || op.On == o.SafeOn {
+		if op.Kind != command.OpSet || it.life.Record.State != command.Done || levels[o.Name] == o.Safe() {
 			a.closeLease(o.Name)
 			continue
 		}
@@ -176,7 +178,14 @@ func (a *Agent) closeLease(output string) {
 
 // moved takes a move that no command asked for: it is reported, and an output
 // that is safe again owes nobody anything.
-func (a *Agent) moved(c board.Change) {
+func (a *Agent) moved(c board.Change) error {
+	select {
+	case r := <-a.acted: // of the operation that was before the move
+		if err := a.boardAnswered(r); err != nil {
+			return err
+		}
+	default:
+	}
 	rep := command.Report{Kind: command.KindChange, Target: c.Target, Level: c.Level.String(), Cause: c.Cause, MessageID: a.away[c.Target].MessageID}
 	attrs := []any{"target", c.Target, "level", rep.Level, "cause", c.Cause}
 	if c.Err != nil {
@@ -192,6 +201,7 @@ func (a *Agent) moved(c board.Change) {
 	}
 	a.pending.urge(time.Now())
 	a.log.Info("output moved", attrs...)
+	return nil
 }
 
 func (a *Agent) safeLevel(target string) board.Level {

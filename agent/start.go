@@ -66,12 +66,11 @@ func (a *Agent) recover() error {
 // was sent before it does not act any more.
 func (a *Agent) resolve(r command.Record) error {
 	after, outcome := command.Recover(r)
-	if err := a.supersede(after); err != nil {
+	if err := a.supersede(after, false); err != nil {
 		return err
 	}
 	if !outcome {
-		a.pending.batch.Start(after)
-		return nil
+		return nil // the hub will deliver it again
 	}
 	rep := a.stamped(command.Report{
 		Kind: command.KindOutcome, MessageID: after.MessageID, Target: after.Target, Action: after.Action,
@@ -91,8 +90,9 @@ func (a *Agent) level(target string) string {
 	return ""
 }
 
-// aged lets doubts about the past fade: they are dated at the first trusted
-// time, and are over when nothing from before them can still be on the hub.
+// aged is the history as it is to be taken at now, and whether that is news.
+// Doubts about the past are dated at the first trusted time, and are over when
+// nothing from before them can still be on the hub.
 func (a *Agent) aged(now time.Time) (persist.History, bool) {
 	h := a.journal.History()
 	_, trusted := a.o.Clock()

@@ -93,6 +93,11 @@ func TestStopInAPulse(t *testing.T) {
 		p = r.start()
 		settle(time.Minute)
 		r.expect(t, "pulse", "interrupted cut-off", "lamp on")
+		for _, rep := range r.reports() {
+			if rep.MessageID == "pulse" && !strings.Contains(rep.Detail, "cut short by safe") {
+				t.Errorf("the pulse's report says %q; want the board's own answer, not what the next start makes of it", rep.Detail)
+			}
+		}
 		var cut []string
 		for _, rep := range r.reports() {
 			if rep.Kind == command.KindChange {

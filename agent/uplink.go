@@ -192,19 +192,34 @@ func (a *Agent) subscribed(s *mqtt.Session, err error) error {
 	return nil
 }
 
-// sessionEnded forgets the session. What it delivered stays in line and is
-// carried out in order; its settlements will find it gone and be dropped, and
-// the hub delivers again.
+// sessionEnded forgets the session. What it delivered is carried out, in order,
+// before anything newer; the settlements will find it gone and be dropped, and
+// the hub delivers again. What does not fit into the line comes again too.
 func (a *Agent) sessionEnded() error {
 	u := &a.uplink
+	for more := true; more && len(a.line.waiting) < 2*queueBound; {
+		select {
+		case d := <-u.session.Deliveries():
+			a.receive(d)
+		default:
+			more = false
+		}
+	}
 	err, generation := u.session.Err(), u.session.Generation()
 	if u.cause != nil {
 		err = u.cause
 	}
 	a.log.Warn("session ended", "generation", generation, "cause", hub.CauseOf(err), "error", err)
+	s := u.session
 	u.session, u.subscribed = nil, false
 	a.notify(a.o.Notify.Status("not connected: " + hub.CauseOf(err)))
-	return a.perform(u.machine.Step(link.Lost{Generation: generation, Err: err}, time.Now()))
+	go func() {
+		s.Close() // returns when the connection is closed: two of ours would take turns in throwing each other out
+		a.post(u.ctx, func() error {
+			return a.perform(u.machine.Step(link.Lost{Generation: generation, Err: err}, time.Now()))
+		})
+	}()
+	return nil
 }
 
 // tellUnsettled lets the machine know whether a renewal would cost a redelivery.

@@ -124,6 +124,24 @@ func earliest(a, b time.Time) time.Time {
 	return a
 }
 
+// Deadline is when it becomes too late to move anything: at the expiry, or at
+// the plan's age limit. Zero: never.
+func (l Life) Deadline() time.Time {
+	sent := l.sent()
+	if l.Plan.MaxAge == 0 || sent.IsZero() {
+		return l.Expires
+	}
+	return earliest(l.Expires, sent.Add(l.Plan.MaxAge))
+}
+
+// sent is the date that age counts from; zero: nobody says.
+func (l Life) sent() time.Time {
+	if l.Record.Sent.IsZero() {
+		return l.Enqueued
+	}
+	return l.Record.Sent
+}
+
 // HasID reports whether the sender named the command.
 func (l Life) HasID() bool { return l.Record.Key[0] != 'h' }
 
@@ -142,25 +160,27 @@ func (l Life) Report(now time.Time) Report {
 	return r
 }
 
-// crashLimit is how many starts may find the same repeatable command started: a
-// relay whose inrush resets the board must not do so for ever, and one power
+// crashLimit is how often the agent may go down over the same repeatable command:
+// a relay whose inrush resets the board must not do so for ever, and one power
 // cut in the middle of a harmless drive is no reason to give it up.
 const crashLimit = 3
 
 // Recover resolves a record that a stop left Started: what becomes of it, and
-// whether that is an outcome to be reported. It must be durable before any
-// message is looked at.
+// whether that is an outcome, which must be durable with its report before any
+// message is looked at. A repeatable command stays as it is: the interruption
+// counts when it is taken up again, so that starts which never had it in hand
+// do not.
 func Recover(r Record) (Record, bool) {
-	r.Interruptions++
 	switch {
 	case r.OnceOnly:
 		r.State, r.Reason = Interrupted, CutOff
 		r.Detail = "the agent stopped while this was being carried out; its effect is unknown and it will not be tried again"
-	case r.Interruptions >= crashLimit:
+	case r.Interruptions+1 >= crashLimit:
 		r.State, r.Reason = Interrupted, CrashLoop
-		r.Detail = fmt.Sprintf("the agent went down %d times while carrying this out; it will not be tried again", r.Interruptions)
+		r.Detail = fmt.Sprintf("the agent went down %d times while carrying this out; it will not be tried again", crashLimit)
 	default:
 		return r, false
 	}
+	r.Interruptions++
 	return r, true
 }

@@ -70,8 +70,9 @@ func (w *world) run(mayCrash bool) {
 		if r.State != Started {
 			continue
 		}
-		after, outcome := Recover(r)
-		w.put(k, after, outcome)
+		if after, outcome := Recover(r); outcome {
+			w.put(k, after, true)
+		}
 	}
 	careful := rapid.Bool().Draw(w.t, "careful")
 	waiting := w.queue

@@ -46,7 +46,7 @@ const (
 
 	// The agent.
 	CutOff    Reason = "cut-off"    // the agent stopped or lost power in the middle
-	CrashLoop Reason = "crash-loop" // the third start that found it started
+	CrashLoop Reason = "crash-loop" // the agent went down three times over it
 	LeaseCut  Reason = "lease-cut"  // a restart ended a lease early
 )
 

@@ -85,9 +85,9 @@ type Record struct {
 	Touches       []string    `json:"touches,omitempty"`
 	Arrival       uint64      `json:"arrival"`       // order of first receipt on this journal; later is greater
 	Sent          time.Time   `json:"sent,omitzero"` // zero: unknown
-	FirstSeen     time.Time   `json:"firstSeen"`
-	LastSeen      time.Time   `json:"lastSeen"`      // retention counts from here
-	Interruptions uint8       `json:"interruptions"` // how many starts found it Started
+	FirstSeen     time.Time   `json:"firstSeen,omitzero"`
+	LastSeen      time.Time   `json:"lastSeen,omitzero"` // retention counts from here
+	Interruptions uint8       `json:"interruptions"`     // how often it was taken up again after a stop in the middle
 	Owes          Debt        `json:"owes"`
 }
 

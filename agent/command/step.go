@@ -102,7 +102,7 @@ func Step(l Life, in Input, now time.Time) (Life, []Duty, error) {
 // found decides what an earlier record of the key means for this delivery.
 func found(l Life, in Input, now time.Time) (Life, []Duty, error) {
 	s := in.Seen
-	if s != nil && !l.HasID() && now.Sub(s.FirstSeen) >= hashGood {
+	if s != nil && !l.HasID() && !s.FirstSeen.IsZero() && now.Sub(s.FirstSeen) >= hashGood {
 		s = nil // too old to be the same message, whatever it was
 	}
 	if s == nil {
@@ -127,6 +127,9 @@ func found(l Life, in Input, now time.Time) (Life, []Duty, error) {
 	// Started and repeatable, or failed with an abandon owed: it may run again,
 	// under its first arrival, so that what came later still supersedes it.
 	l.Record = renewed(*s, l.Record)
+	if s.State == Started {
+		l.Record.Interruptions++
+	}
 	return fresh(l)
 }
 
@@ -218,10 +221,7 @@ func late(l Life, now time.Time) *Refusal {
 	if l.Plan.MaxAge == 0 {
 		return nil
 	}
-	sent := l.Record.Sent
-	if sent.IsZero() {
-		sent = l.Enqueued
-	}
+	sent := l.sent()
 	if sent.IsZero() {
 		return Refuse(AgeUnknown, "%s takes commands of at most %v, and this one does not say when it was sent; add a \"sent\" date", l.Record.Target, l.Plan.MaxAge)
 	}
@@ -248,9 +248,9 @@ func attempt(l Life, now time.Time) (Life, []Duty, error) {
 func acted(l Life, in Input, now time.Time) (Life, []Duty, error) {
 	l.Acted = l.Acted || in.Attempted
 	switch {
-	case in.Refusal != nil:
+	case in.Refusal != nil && !in.Transient:
 		return giveUp(l, in.Refusal)
-	case in.Fault == "":
+	case in.Refusal == nil && in.Fault == "":
 		return conclude(l, Done, "", "")
 	case l.Plan.OnceOnly && in.Attempted:
 		return conclude(l, Interrupted, in.Fault, in.Detail+"; its effect is unknown and it will not be tried again")
@@ -261,6 +261,9 @@ func acted(l Life, in Input, now time.Time) (Life, []Duty, error) {
 			l.Phase = Waiting
 			return l, []Duty{Wait}, nil
 		}
+	}
+	if in.Refusal != nil {
+		return giveUp(l, in.Refusal)
 	}
 	return conclude(l, Failed, in.Fault, in.Detail)
 }

@@ -151,6 +151,8 @@ func TestTransitions(t *testing.T) {
 
 		{"done", acting(life(on()), planOf(on()), 1), Input{Kind: Acted, Attempted: true}, noon, Concluded, []Duty{WriteOutcome, Complete}, Done, ""},
 		{"the board refuses", acting(life(on()), planOf(on()), 1), Input{Kind: Acted, Refusal: Refuse(Interlocked, "x")}, noon, Concluded, []Duty{WriteOutcome, Reject}, Refused, Interlocked},
+		{"the board refuses for the moment", acting(life(pulse()), planOf(pulse()), 1), Input{Kind: Acted, Refusal: Refuse(LevelUnknown, "x"), Transient: true}, noon, Waiting, []Duty{Wait}, 0, ""},
+		{"the board refuses to the end", acting(life(on()), planOf(on()), 9), Input{Kind: Acted, Refusal: Refuse(LevelUnknown, "x"), Transient: true}, noon.Add(26 * time.Second), Concluded, []Duty{WriteOutcome, Reject}, Refused, LevelUnknown},
 		{"once-only, error after the first edge", acting(life(pulse()), planOf(pulse()), 1), Input{Kind: Acted, Fault: IOError, Attempted: true, Transient: true}, noon, Concluded, []Duty{WriteOutcome, Reject}, Interrupted, IOError},
 		{"once-only, transient error before it", acting(life(pulse()), planOf(pulse()), 1), Input{Kind: Acted, Fault: IOError, Transient: true}, noon, Waiting, []Duty{Wait}, 0, ""},
 		{"once-only, lasting error before it", acting(life(pulse()), planOf(pulse()), 1), Input{Kind: Acted, Fault: IOError}, noon, Concluded, []Duty{WriteOutcome, Reject}, Failed, IOError},
@@ -198,6 +200,39 @@ func TestExpiryIsJudgedAtEveryTry(t *testing.T) {
 		got, _, err := Step(l, tt.in, noon.Add(time.Second))
 		if err != nil || got.Record.State != tt.want || got.Record.Reason != Expired {
 			t.Errorf("%s: %v for %q, %v; want %v for expired", tt.name, got.Record.State, got.Record.Reason, err, tt.want)
+		}
+	}
+}
+
+// TestTakenUpAgain: a repeatable command that a stop interrupted keeps its first
+// arrival, and the interruption counts.
+func TestTakenUpAgain(t *testing.T) {
+	l := life(on())
+	l.Phase = Looking
+	old := l.Record
+	old.State, old.Arrival, old.Interruptions = Started, 3, 1
+	got, _, err := Step(l, Input{Kind: Found, Seen: &old}, noon)
+	if err != nil || got.Record.Arrival != 3 || got.Record.Interruptions != 2 {
+		t.Errorf("arrival %d, %d interruptions, %v; want the first arrival, and one interruption more", got.Record.Arrival, got.Record.Interruptions, err)
+	}
+}
+
+func TestDeadline(t *testing.T) {
+	for _, tt := range []struct {
+		name                    string
+		expires, sent, enqueued time.Time
+		age                     time.Duration
+		want                    time.Time
+	}{
+		{"none", time.Time{}, noon, noon, 0, time.Time{}},
+		{"expiry", noon, time.Time{}, time.Time{}, 0, noon},
+		{"age", time.Time{}, noon, noon.Add(time.Hour), time.Minute, noon.Add(time.Minute)},
+		{"age from the hub", time.Time{}, time.Time{}, noon, time.Minute, noon.Add(time.Minute)},
+		{"the earlier", noon.Add(time.Second), noon, time.Time{}, time.Minute, noon.Add(time.Second)},
+	} {
+		l := Life{Expires: tt.expires, Enqueued: tt.enqueued, Record: Record{Sent: tt.sent}, Plan: Plan{MaxAge: tt.age}}
+		if got := l.Deadline(); !got.Equal(tt.want) {
+			t.Errorf("%s: %v; want %v", tt.name, got, tt.want)
 		}
 	}
 }
@@ -266,7 +301,7 @@ func TestRecover(t *testing.T) {
 		{false, 2, Interrupted, CrashLoop, true},
 	} {
 		r, outcome := Recover(Record{State: Started, OnceOnly: tt.once, Interruptions: tt.before})
-		if r.State != tt.want || r.Reason != tt.reason || outcome != tt.outcome || r.Interruptions != tt.before+1 {
+		if r.State != tt.want || r.Reason != tt.reason || outcome != tt.outcome || outcome != (r.Interruptions == tt.before+1) {
 			t.Errorf("Recover(once-only %v, %d before) = %+v, %v", tt.once, tt.before, r, outcome)
 		}
 	}

@@ -3,8 +3,9 @@
 //
 // The socket lies beside the journal, mode 0660: who may use it is who may open
 // it, which is the user and the group that the daemon runs as. Requests are
-// bounded and read with a deadline, at most [most] connections are served at
-// once, and a client that goes away costs nothing: the loop's answer is dropped.
+// bounded and read with a deadline, the connections served at once are bounded
+// too, and fewer of them may wait for a command's turn, so that there is always
+// room for "safe". A client that goes away gives its place back at once.
 // Nothing here survives power loss or needs to: a command given by "do" is
 // journalled by the loop like any other.
 package control
@@ -31,8 +32,9 @@ const (
 	// 64 KiB, base64 makes it 88; a history of 1000 records stays below a MiB.
 	largest = 4 << 20
 
-	// most bounds the connections served at once; each holds one goroutine.
-	most = 8
+	// most bounds the connections served at once, each with two goroutines, and
+	// doing those of them that wait for a command's turn, which may take minutes.
+	most, doing = 8, 4
 
 	// patience is how long a client may take to ask. The answer to "do" may take
 	// longer: a command waits its turn, and a retry may last 30 s.
@@ -63,7 +65,7 @@ func Listen(path string) (net.Listener, error) {
 func Serve(ctx context.Context, l net.Listener, loop chan<- agent.Request) {
 	stop := context.AfterFunc(ctx, func() { l.Close() })
 	defer stop()
-	free := make(chan struct{}, most)
+	s := server{loop: loop, free: make(chan struct{}, most), turns: make(chan struct{}, doing)}
 	for {
 		c, err := l.Accept()
 		if errors.Is(err, net.ErrClosed) {
@@ -79,10 +81,10 @@ func Serve(ctx context.Context, l net.Listener, loop chan<- agent.Request) {
 			}
 		}
 		select {
-		case free <- struct{}{}:
+		case s.free <- struct{}{}:
 			go func() {
-				defer func() { <-free }()
-				serve(ctx, c, loop)
+				defer func() { <-s.free }()
+				s.serve(ctx, c)
 			}()
 		default:
 			c.Close()
@@ -90,7 +92,12 @@ func Serve(ctx context.Context, l net.Listener, loop chan<- agent.Request) {
 	}
 }
 
-func serve(ctx context.Context, c net.Conn, loop chan<- agent.Request) {
+type server struct {
+	loop        chan<- agent.Request
+	free, turns chan struct{}
+}
+
+func (s server) serve(ctx context.Context, c net.Conn) {
 	defer c.Close()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -103,10 +110,24 @@ func serve(ctx context.Context, c net.Conn, loop chan<- agent.Request) {
 		writeLine(c, agent.Answer{Error: "the request cannot be read: " + err.Error()})
 		return
 	}
+	if r.Verb == agent.AskDo {
+		select {
+		case s.turns <- struct{}{}:
+			defer func() { <-s.turns }()
+		default:
+			writeLine(c, agent.Answer{Error: "too many commands wait for their turn; try again"})
+			return
+		}
+	}
+	go func() { // nothing more is expected of the client, so this ends when it goes, or we do
+		_ = c.SetReadDeadline(time.Time{})
+		_, _ = c.Read(make([]byte, 1))
+		cancel()
+	}()
 	reply := make(chan agent.Answer, 1)
 	r.Reply = reply
 	select {
-	case loop <- r:
+	case s.loop <- r:
 	case <-ctx.Done():
 		return
 	}

@@ -14,37 +14,9 @@ import (
 	"actuatord/agent/command"
 )
 
-// serve runs the socket with a loop that answers by fn.
+// serveWith runs the socket with a loop that answers by fn.
 func serveWith(t *testing.T, fn func(agent.Request) agent.Answer) string {
-	t.Helper()
-	dir, err := os.MkdirTemp("", "actd") // a socket's path must stay short
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	path := Path(filepath.Join(dir, "journal.db"))
-	l, err := Listen(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	loop, done := make(chan agent.Request), make(chan struct{})
-	go func() {
-		Serve(ctx, l, loop)
-		close(done)
-	}()
-	go func() {
-		for {
-			select {
-			case r := <-loop:
-				r.Reply <- fn(r)
-			case <-ctx.Done():
-				return
-			}
-		}
-	}()
-	t.Cleanup(func() { cancel(); <-done })
-	return path
+	return serveAsync(t, func(r agent.Request) { r.Reply <- fn(r) })
 }
 
 func TestAsk(t *testing.T) {
@@ -104,6 +76,122 @@ func TestNobodyThere(t *testing.T) {
 		t.Fatalf("listen over a dead socket: %v", err)
 	}
 	l.Close()
+}
+
+// TestSafeGetsThrough: commands that wait for their turn, and people who gave up
+// on them, leave room for "safe".
+func TestSafeGetsThrough(t *testing.T) {
+	waiting := make(chan struct{}, 64)
+	hold := make(chan struct{})
+	defer close(hold)
+	path := serveAsync(t, func(r agent.Request) {
+		if r.Verb == agent.AskDo {
+			waiting <- struct{}{}
+			<-hold
+		}
+		r.Reply <- agent.Answer{Levels: map[string]string{"pump": "off"}}
+	})
+	for range most {
+		c, err := net.Dial("unix", path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		if _, err := c.Write([]byte(`{"verb":"do"}` + "\n")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range doing {
+		<-waiting
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	for { // those that were one too many leave their places in their own time
+		a, err := Ask(ctx, path, agent.Request{Verb: agent.AskSafe})
+		if err == nil && a.Levels["pump"] == "off" {
+			break
+		}
+		if ctx.Err() != nil {
+			t.Fatalf("safe does not get through: %v", err)
+		}
+	}
+	if len(waiting) > 0 {
+		t.Errorf("%d commands more than %d were let in to wait", len(waiting), doing)
+	}
+}
+
+// TestHangUp: a client that goes away gives its place back, whatever the loop
+// still does for it.
+func TestHangUp(t *testing.T) {
+	hold := make(chan struct{})
+	defer close(hold)
+	asked := make(chan struct{}, 64)
+	path := serveAsync(t, func(r agent.Request) {
+		if r.Verb == agent.AskDo {
+			asked <- struct{}{}
+			<-hold
+		}
+		r.Reply <- agent.Answer{}
+	})
+	deadline := time.After(20 * time.Second)
+	for range 3 * doing {
+		for in := false; !in; {
+			c, err := net.Dial("unix", path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := c.Write([]byte(`{"verb":"do"}` + "\n")); err != nil {
+				t.Fatal(err)
+			}
+			refused := make(chan struct{})
+			go func() { // an answer means that there was no place; the loop gives none
+				_, _ = c.Read(make([]byte, 1))
+				close(refused)
+			}()
+			select {
+			case <-asked:
+				in = true
+			case <-refused:
+			case <-deadline:
+				t.Fatal("a place of somebody who hung up was not given back")
+			}
+			c.Close()
+			<-refused
+		}
+	}
+}
+
+// serveAsync is serveWith for a loop that answers each request by itself.
+func serveAsync(t *testing.T, fn func(agent.Request)) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "actd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	path := Path(filepath.Join(dir, "journal.db"))
+	l, err := Listen(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	loop, done := make(chan agent.Request), make(chan struct{})
+	go func() {
+		Serve(ctx, l, loop)
+		close(done)
+	}()
+	go func() {
+		for {
+			select {
+			case r := <-loop:
+				go fn(r)
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	t.Cleanup(func() { cancel(); <-done })
+	return path
 }
 
 // TestRudeClients: garbage, silence and a flood cost the loop nothing.

@@ -18,9 +18,8 @@ import (
 	"actuatord/persist"
 )
 
-// doPatience covers a command's turn: what waits before it, and 30 s of retries
-// of its own.
-const doPatience = 2 * time.Minute
+// doPatience covers a command's turn, and behind it 30 s of retries of its own.
+const doPatience = agent.DoPatience + 45*time.Second
 
 // ask puts one request to the daemon of the configuration.
 func ask(configFile string, r agent.Request, patience time.Duration) (agent.Answer, config.Config, error) {

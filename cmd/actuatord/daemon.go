@@ -54,10 +54,9 @@ func runDaemon(args []string, e env) error {
 	if err != nil {
 		return err
 	}
-	defer b.Close()
 	o, err := wire(c, b, log, e)
 	if err != nil {
-		return err
+		return errors.Join(err, b.Close())
 	}
 	l, err := control.Listen(control.Path(c.Journal.Path))
 	if err != nil {
@@ -69,6 +68,9 @@ func runDaemon(args []string, e env) error {
 		go control.Serve(ctx, l, requests)
 	}
 	err = agent.New(o).Run(ctx)
+	if !errors.Is(err, board.ErrStuck) { // nothing more can be had of a board that hangs, and a stop has 5 s
+		err = errors.Join(err, b.Close())
+	}
 	if err == nil {
 		log.Info("stopped: outputs are safe")
 	}

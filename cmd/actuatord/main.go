@@ -9,6 +9,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"flag"
 	"fmt"
@@ -29,6 +30,7 @@ const (
 	exitFailed = 1 // it was tried and did not work
 	exitUsage  = 2 // wrong words, or a wrong configuration
 	exitNot    = 3 // the command was not done
+	exitLate   = 4 // no answer in time: it may have been done
 )
 
 const usage = `actuatord moves real things from the cloud, safely.
@@ -105,6 +107,10 @@ func report(err error, e env) int {
 	case errors.As(err, &not):
 		fmt.Fprintf(e.err, "actuatord: %v\n", err)
 		return exitNot
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		fmt.Fprintf(e.err, "actuatord: %v\n", err)
+		return exitLate
 	}
 	fmt.Fprintf(e.err, "actuatord: %v\n", err)
 	return exitFailed
