@@ -15,6 +15,7 @@ import (
 	"actuatord/agent/command"
 	"actuatord/agent/config"
 	"actuatord/agent/control"
+	"actuatord/board"
 	"actuatord/persist"
 )
 
@@ -119,20 +120,39 @@ func runSafe(args []string, e env) error {
 	if err == nil {
 		defer unlock()
 	} // without a directory there is no daemon either
-	b, err := openBoard(what.Board, what.Profile, newLog(e.err))
-	if err != nil {
+	return driveSafe(what, e)
+}
+
+// driveSafe takes every output itself and drives it safe, outputs before
+// registers. A board that hangs is left hanging: this process ends in time, and
+// its lines are the kernel's again.
+func driveSafe(what config.Wiring, e env) error {
+	opened := make(chan *board.Board, 1)
+	failed := make(chan error, 1)
+	go func() {
+		b, err := openBoard(what.Board, what.Profile, newLog(e.err))
+		if err != nil {
+			failed <- err
+			return
+		}
+		opened <- b
+	}()
+	select {
+	case err := <-failed:
 		return err
+	case <-time.After(safeWithin):
+		return fmt.Errorf("not every output and register was driven safe within %v: a line or a bus hangs", safeWithin)
+	case b := <-opened:
+		faults := b.Faults()
+		for _, fault := range faults {
+			fmt.Fprintf(e.err, "actuatord: %s is not at its safe level: %v\n", fault.Target, fault.Err)
+		}
+		if len(faults) > 0 {
+			return &exitError{exitFailed}
+		}
+		fmt.Fprintf(e.out, "%d outputs and %d registers are at their safe levels\n", len(what.Profile.Outputs), len(what.Profile.Registers))
+		return b.Close()
 	}
-	defer b.Close()
-	faults := b.Faults()
-	for _, fault := range faults {
-		fmt.Fprintf(e.err, "actuatord: %s is not at its safe level: %v\n", fault.Target, fault.Err)
-	}
-	if len(faults) > 0 {
-		return &exitError{exitFailed}
-	}
-	fmt.Fprintf(e.out, "%d outputs and %d registers are at their safe levels\n", len(what.Profile.Outputs), len(what.Profile.Registers))
-	return nil
 }
 
 // safeWithin is below the 5 s that a stop may take (design §2, promise 5).
