@@ -175,6 +175,7 @@ func TestBatchDoesNotWait(t *testing.T) {
 		p := r.start()
 		settle(time.Second)
 		p.stop()
+		r.send("pulse", `{"target":"pump","action":"pulse","for":"200ms"}`) // so that what is behind it waits together
 		r.send("on", `{"target":"lamp","action":"on"}`)
 		r.send("w", `{"target":"dac","action":"write","register":64,"bytes":"0fff"}`)
 		p = r.start()
@@ -280,7 +281,7 @@ func TestMaxAgeOnABusyBus(t *testing.T) {
 		r.profile.Registers[1].MaxAge = 10 * time.Second
 		p := r.start()
 		settle(time.Minute)
-		p.sim.Slow("1", 900*time.Millisecond)
+		p.sim.Slow("1", 400*time.Millisecond)
 		p.board.Do(board.Op{Kind: board.Write, Target: "dac", Register: 0x40, Bytes: []byte{1, 1}, Cause: "other"}, make(chan board.Result, 1))
 		r.send("w", `{"target":"fifo","action":"write","register":1,"bytes":"ab"}`, sent(time.Now().Add(-9900*time.Millisecond)))
 		settle(5 * time.Second)
