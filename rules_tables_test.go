@@ -96,7 +96,7 @@ func houseTables() tables {
 			"agent/control": {5, "one a connection, at most 8, ended by the client, a deadline or the daemon's end; one each that notices a client's going; " +
 				"three that close a socket when the end comes"},
 			"board":         {2, "the keeper, which owns outputs and leases until Close; one worker a bus, so that a stuck bus holds up only itself"},
-			"cmd/actuatord": {2, "the control socket's Serve, until the daemon's context ends; opening a board that may hang, where the process ends without it"},
+			"cmd/actuatord": {2, "the control socket, until the daemon's context ends; opening a board that may hang, where the process ends without it"},
 			"cmd/c2d":       {1, "reads standard input, which knows no cancelling: ends with the process"},
 			"hub/localhub":  {5, "a reader and a writer a connection, ended by its close; two that close a socket with the context; the timer of what is due, stopped by Close"},
 			"hub/mqtt": {4, "PUBACKs in order, until the session's end; sending, which paho does without regard to a context; the session's tearing down, " +

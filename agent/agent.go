@@ -127,9 +127,6 @@ func (a *Agent) Run(ctx context.Context) error {
 
 func (a *Agent) live(ctx context.Context) error {
 	defer a.uplink.close()
-	if err := a.recover(); err != nil {
-		return err
-	}
 	a.uplink.machine = link.New(uint64(a.boot.UnixNano()))
 	if err := a.perform(a.uplink.machine.Step(link.Start{}, time.Now())); err != nil {
 		return err
@@ -181,7 +178,7 @@ func (a *Agent) wait(ctx context.Context) (stopped bool, err error) {
 // due is the earliest time at which something has to happen by itself.
 func (a *Agent) due() time.Time {
 	at := a.upkeep
-	for _, t := range []time.Time{a.line.retryAt, a.pending.due(), a.uplink.machine.Next(), a.outbox.retryAt, a.pulse.at} {
+	for _, t := range []time.Time{a.line.retryAt, a.pending.due(), a.uplink.machine.Next(), a.uplink.renewAt, a.outbox.retryAt, a.pulse.at} {
 		if !t.IsZero() && t.Before(at) {
 			at = t
 		}
@@ -203,6 +200,12 @@ func (a *Agent) tick(now time.Time) error {
 	}
 	if t := a.uplink.machine.Next(); !t.IsZero() && !now.Before(t) {
 		if err := a.perform(a.uplink.machine.Step(link.Tick{}, now)); err != nil {
+			return err
+		}
+	}
+	if t := a.uplink.renewAt; !t.IsZero() && !now.Before(t) {
+		a.uplink.renewAt = now.Add(a.visitEvery())
+		if err := a.perform(a.uplink.machine.Step(link.Renew{Why: "deliveries are held: what has expired of them clears"}, now)); err != nil {
 			return err
 		}
 	}

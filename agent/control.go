@@ -37,6 +37,7 @@ type Answer struct {
 	Outcome *command.Report   `json:"outcome,omitempty"`
 	History []command.Record  `json:"history,omitempty"`
 	Was     string            `json:"was,omitempty"`    // reset: what history was
+	Faults  map[string]string `json:"faults,omitempty"` // safe: what is not at its safe level, and why
 	Levels  map[string]string `json:"levels,omitempty"` // safe: the levels afterwards
 }
 
@@ -48,6 +49,7 @@ type Status struct {
 	Storage   string           `json:"storage,omitempty"` // what is wrong with it
 	Link      link.Status      `json:"link"`
 	Unsettled int              `json:"unsettled"` // delivered, and not yet completed at the hub
+	Held      int              `json:"held"`      // of them, owed a reject, which MQTT cannot give
 	Waiting   int              `json:"waiting"`   // commands in line
 	History   string           `json:"history"`
 	Outputs   []Output         `json:"outputs"`
@@ -117,7 +119,7 @@ func (a *Agent) status() Status {
 		Link: a.uplink.machine.Status(), Journal: a.journal.Stats(),
 	}
 	if a.uplink.session != nil {
-		s.Unsettled = a.uplink.session.Unsettled()
+		s.Unsettled, s.Held = a.uplink.session.Unsettled(), a.uplink.held
 	}
 	return s
 }
@@ -172,8 +174,20 @@ func (a *Agent) safeNow(r Request) error {
 			a.line.retryAt = time.Time{}
 		}
 	}
-	r.Reply <- Answer{Levels: named(a.o.Board.Levels())}
+	r.Reply <- a.afterSafe()
 	return nil
+}
+
+// afterSafe is what came of driving everything safe.
+func (a *Agent) afterSafe() Answer {
+	answer := Answer{Levels: named(a.o.Board.Levels())}
+	for _, f := range a.o.Board.Faults() {
+		if answer.Faults == nil {
+			answer.Faults = map[string]string{}
+		}
+		answer.Faults[f.Target] = f.Err.Error()
+	}
+	return answer
 }
 
 func (a *Agent) reset(r Request) error {
@@ -207,7 +221,7 @@ func (a *Agent) answerWithoutJournal(r Request, why error) {
 		}}
 	case AskSafe:
 		a.o.Board.Safe("local")
-		r.Reply <- Answer{Levels: named(a.o.Board.Levels())}
+		r.Reply <- a.afterSafe()
 	default:
 		r.Reply <- Answer{Error: "the journal cannot be used: " + why.Error()}
 	}

@@ -49,6 +49,7 @@ type rig struct {
 	noLink  atomic.Bool
 	trusted bool
 	deft    config.Default
+	visits  int // [hub] settle_visits
 	mangle  func(*Options)
 	pipes   []net.Conn
 	pipesMu sync.Mutex
@@ -156,7 +157,7 @@ func (r *rig) start() *process {
 	p.board = board.Open(r.profile, p.wires, nil)
 	p.wires.armed.Store(true)
 	o := Options{
-		Config:   config.Config{Profile: r.profile, Journal: config.Journal{Path: r.journal()}, Default: r.deft},
+		Config:   config.Config{Profile: r.profile, Hub: config.Hub{SettleVisits: r.visits}, Journal: config.Journal{Path: r.journal()}, Default: r.deft},
 		Identity: hub.ConnectionString{HostName: "localhost", DeviceID: r.device.ID, Key: r.device.Primary},
 		Board:    p.board, Version: "test", Log: log, Control: p.control,
 		Open: func(ctx context.Context, now time.Time) (*persist.Journal, persist.Opened, error) {

@@ -17,7 +17,9 @@ const hubsLongestTTL = 48 * time.Hour
 // and whether this run has to be careful.
 func (a *Agent) recover() error {
 	now := a.now()
-	a.uplink.ctx, a.uplink.cancel = context.WithCancel(context.Background())
+	if a.uplink.ctx == nil {
+		a.uplink.ctx, a.uplink.cancel = context.WithCancel(context.Background())
+	}
 	a.upkeep = time.Now().Add(carefulFor)
 	a.careful = a.opened.Unclean
 	a.line.arrival = a.journal.Arrival()

@@ -20,6 +20,13 @@ func (a *Agent) openJournal(ctx context.Context) error {
 	why := errors.New("it is being opened")
 	for {
 		err := a.tryJournal(ctx, why)
+		if err == nil && a.journal != nil {
+			err = a.recover() // nothing has moved yet, so a full disk is no worse here than before
+		}
+		if err != nil && a.journal != nil {
+			err = errors.Join(err, a.journal.Close())
+			a.journal, a.pending = nil, pending{}
+		}
 		if err == nil || ctx.Err() != nil {
 			if a.journal != nil {
 				a.notify(a.o.Notify.Ready())

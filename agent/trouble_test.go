@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"actuatord/agent/command"
+	"actuatord/hub"
 	"actuatord/hub/localhub"
 )
 
@@ -215,6 +216,31 @@ func TestTokenRenewal(t *testing.T) {
 		}
 		for i := range 24 {
 			r.expect(t, fmt.Sprint("m", i), "done", map[bool]string{true: "lamp on", false: "lamp off"}[i%2 == 0])
+		}
+		p.stop()
+	})
+}
+
+// TestFullWindow: as many refused messages as the hub's window holds keep
+// everything else away, an off included, only until they have expired at the hub
+// and the time of a visit has come.
+func TestFullWindow(t *testing.T) {
+	bubble(t, localhub.Options{}, func(t *testing.T, r *rig) {
+		r.visits = 12
+		p := r.start()
+		settle(time.Second)
+		for i := range 10 {
+			r.send(fmt.Sprint("bad", i), `{"target":"pump","action":"on","for":"2h"}`, func(m *hub.Message) { m.Expiry = time.Now().Add(5 * time.Second) })
+		}
+		settle(time.Second)
+		r.send("off", `{"target":"pump","action":"off"}`)
+		settle(2 * time.Minute)
+		if s := p.ask(Request{Verb: AskStatus}).Status; s.Held != 10 {
+			t.Errorf("status says %d held; want 10", s.Held)
+		}
+		settle(4 * time.Minute)
+		if n := r.count(localhub.KindCompleted, "off"); n != 1 {
+			t.Errorf("off was completed %d times within 6 min", n)
 		}
 		p.stop()
 	})

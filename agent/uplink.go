@@ -21,9 +21,11 @@ type uplink struct {
 	machine    *link.Machine
 	session    *mqtt.Session // nil: none
 	subscribed bool
-	first      bool  // the journal's very first CONNECT is on its way
-	unsettled  int   // as last told to the machine
-	cause      error // why we close the session, where we do
+	first      bool      // the journal's very first CONNECT is on its way
+	unsettled  int       // as last told to the machine
+	held       int       // deliveries of this session that are owed a reject
+	renewAt    time.Time // when the session is renewed because of them; zero: none is held
+	cause      error     // why we close the session, where we do
 	ctx        context.Context
 	cancel     context.CancelFunc
 	giveUp     context.CancelFunc // ends the attempt under way
@@ -131,7 +133,7 @@ func (a *Agent) connected(generation uint64, s *mqtt.Session, err error) error {
 		return a.perform(a.uplink.machine.Step(link.Refused{Generation: generation, Err: err}, now))
 	}
 	u := &a.uplink
-	u.session, u.subscribed, u.unsettled, u.cause = s, false, 0, nil
+	u.session, u.subscribed, u.unsettled, u.cause, u.held, u.renewAt = s, false, 0, nil, 0, time.Time{}
 	a.log.Info("session", "generation", s.Generation(), "stored", s.SessionPresent())
 	if err := a.judgeHistory(s.SessionPresent()); err != nil {
 		return err
@@ -211,7 +213,7 @@ func (a *Agent) sessionEnded() error {
 	}
 	a.log.Warn("session ended", "generation", generation, "cause", hub.CauseOf(err), "error", err)
 	s := u.session
-	u.session, u.subscribed = nil, false
+	u.session, u.subscribed, u.held, u.renewAt = nil, false, 0, time.Time{}
 	a.notify(a.o.Notify.Status("not connected: " + hub.CauseOf(err)))
 	go func() {
 		s.Close() // returns when the connection is closed: two of ours would take turns in throwing each other out
@@ -252,8 +254,19 @@ func (a *Agent) settle(it *item, verb command.Duty) {
 		return
 	}
 	// MQTT can only complete, and a completion would tell the sender Success.
-	// The delivery stays unacknowledged: later ones are carried out, and their
-	// completions wait behind it. The settle visits over HTTPS (design §6) are
-	// where this changes: they leave the session, reject it there, and return.
-	a.log.Warn("held: a delivery to be rejected waits for a link that can", "key", string(it.life.Record.Key), "verb", verb.String())
+	// The delivery stays unacknowledged: later ones are carried out, as far as
+	// the hub's window reaches, and their completions wait behind it. The settle
+	// visits over HTTPS (design §6) are where this changes: they leave the
+	// session, reject it there, and return. Until then the session is renewed
+	// at the times of those visits, so that what has expired at the hub clears.
+	u := &a.uplink
+	if u.held++; u.renewAt.IsZero() {
+		u.renewAt = time.Now().Add(a.visitEvery())
+	}
+	a.log.Warn("held at the hub: MQTT cannot reject, and completions behind it wait", "key", string(it.life.Record.Key), "held", u.held)
+}
+
+// visitEvery is how far apart sessions are left because of held deliveries.
+func (a *Agent) visitEvery() time.Duration {
+	return time.Hour / time.Duration(max(a.o.Config.Hub.SettleVisits, 1))
 }

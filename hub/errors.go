@@ -30,6 +30,20 @@ func (c Class) String() string {
 	return "unclassified"
 }
 
+// MarshalText writes the words, for status.
+func (c Class) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
+
+// UnmarshalText reads what MarshalText wrote; other words are no class.
+func (c *Class) UnmarshalText(words []byte) error {
+	*c = 0
+	for _, known := range []Class{RetrySoon, RetrySlowly, Misconfigured} {
+		if known.String() == string(words) {
+			*c = known
+		}
+	}
+	return nil
+}
+
 // Causes of an [Error]. They are shown to people and sent in reports, so they
 // are stable.
 const (

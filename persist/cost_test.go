@@ -1,6 +1,7 @@
 package persist
 
 import (
+	"errors"
 	"path/filepath"
 	"testing"
 
@@ -38,7 +39,31 @@ func TestCostOfACommand(t *testing.T) {
 	if err := j.Probe(start); err != nil {
 		t.Fatal(err)
 	}
-	same(t, "commits after a probe", j.Stats().Commits, s.Commits+1)
+	same(t, "commits after a probe", j.Stats().Commits, s.Commits+2)
+}
+
+// TestProbeCutOff: a power cut at any edge of a probe leaves a journal that is
+// sound, and that takes the next probe.
+func TestProbeCutOff(t *testing.T) {
+	for cut := 0; ; cut++ {
+		j, _ := newJournal(t)
+		passed := 0
+		j.edge = func(string) error {
+			if passed++; passed-1 == cut {
+				return errors.New("power lost")
+			}
+			return nil
+		}
+		err := j.Probe(start)
+		j = reopen(t, j)
+		if err := errors.Join(j.Probe(start), j.Close(), CheckFile(j.path)); err != nil {
+			t.Errorf("cut %d: %v", cut, err)
+		}
+		if err == nil {
+			same(t, "edges of a probe", passed, 4)
+			return
+		}
+	}
 }
 
 // BenchmarkCommit is one outcome with its report, in a journal of some age.

@@ -14,6 +14,10 @@ import (
 	berrors "go.etcd.io/bbolt/errors"
 )
 
+// CheckPlace reports whether a journal may be at path: a *VolatileError if its
+// directory forgets at power loss. Open asks the same.
+func CheckPlace(path string) error { return refuseVolatile(path) }
+
 // refuseVolatile: a journal that a power cut empties would let every message of
 // the last hours act again.
 func refuseVolatile(path string) error {

@@ -42,14 +42,14 @@ type Journal struct {
 
 // Stats is what `status` and the start report tell about the journal.
 type Stats struct {
-	Commits     uint64 // transactions of this process
-	Written     uint64 // bytes handed to the disk by them; the card writes more
-	Commands    uint64
-	Outbox      uint64
-	LostReports uint64 // since the journal was made
-	Size        int64  // bytes of the file's pages ever used
-	Free        int64  // of them, not in use now
-	Limit       int64  // what Size may not exceed
+	Commits     uint64 `json:"commits"`      // transactions of this process
+	Written     uint64 `json:"writtenBytes"` // bytes handed to the disk by them; the card writes more
+	Commands    uint64 `json:"commands"`
+	Outbox      uint64 `json:"outbox"`
+	LostReports uint64 `json:"lostReports"` // since the journal was made
+	Size        int64  `json:"size"`        // bytes of the file's pages ever used
+	Free        int64  `json:"free"`        // of them, not in use now
+	Limit       int64  `json:"limit"`       // what Size may not exceed
 }
 
 // view runs fn in a read transaction. A panic of bbolt's or a value that cannot
@@ -154,10 +154,26 @@ func (j *Journal) Close() error {
 // Err is why the journal answers no more; nil while it does.
 func (j *Journal) Err() error { return j.dead }
 
-// Probe commits a transaction that changes nothing, to learn whether the disk
-// still takes one.
+// probeSize is room for the commits that follow at once: what was left behind,
+// a started command, its outcome, at some 33 KiB each.
+const probeSize = 128 << 10
+
+// Probe learns whether the disk takes what the agent is about to write: one
+// transaction that writes so much and one that takes it away again, which leaves
+// the pages free for what comes next.
 func (j *Journal) Probe(now time.Time) error {
-	return j.update("probe journal", func(w *writer) error { return nil })
+	name := []byte("probe")
+	err := j.update("probe journal", func(w *writer) error {
+		b, err := w.tx.CreateBucketIfNotExists(name)
+		if err != nil {
+			return err
+		}
+		return b.Put(name, make([]byte, probeSize))
+	})
+	if err != nil {
+		return err
+	}
+	return j.update("end probe of journal", func(w *writer) error { return w.tx.DeleteBucket(name) })
 }
 
 // Lookup finds the record of k.

@@ -60,6 +60,32 @@ const (
 	OwesAbandon Debt = 2 // it came in a drain: the hub will hand it out again
 )
 
+// MarshalText writes d as a word, for people and their programs.
+func (d Debt) MarshalText() ([]byte, error) {
+	switch d {
+	case OwesReject:
+		return []byte("reject"), nil
+	case OwesAbandon:
+		return []byte("abandon"), nil
+	}
+	return []byte("nothing"), nil
+}
+
+// UnmarshalText reads what MarshalText wrote.
+func (d *Debt) UnmarshalText(word []byte) error {
+	switch string(word) {
+	case "nothing":
+		*d = OwesNothing
+	case "reject":
+		*d = OwesReject
+	case "abandon":
+		*d = OwesAbandon
+	default:
+		return fmt.Errorf("no debt is called %q", word)
+	}
+	return nil
+}
+
 // Key names a command in the journal: a key space, a colon, the id. The spaces
 // are kept apart so that no sender can reach another's records.
 //

@@ -113,10 +113,14 @@ func found(l Life, in Input, now time.Time) (Life, []Duty, error) {
 	}
 	switch s.State {
 	case Done:
-		if !l.HasID() && !in.Last {
+		if l.HasID() || in.Last && len(s.Touches) > 0 {
+			return settle(l, *s, Complete)
+		}
+		if s.Away {
 			return lookApart(l)
 		}
-		return settle(l, *s, Complete)
+		// Towards safety, or a look or a line in the log: done again it harms
+		// nobody, and somebody's second "all safe" must not be taken for an echo.
 	case Refused, Interrupted:
 		return settle(l, *s, Reject)
 	case Failed:
@@ -124,8 +128,8 @@ func found(l Life, in Input, now time.Time) (Life, []Duty, error) {
 			return settle(l, *s, Reject)
 		}
 	}
-	// Started and repeatable, or failed with an abandon owed: it may run again,
-	// under its first arrival, so that what came later still supersedes it.
+	// It may run again, under its first arrival, so that what came later still
+	// supersedes it.
 	l.Record = renewed(*s, l.Record)
 	if s.State == Started {
 		l.Record.Interruptions++
@@ -226,7 +230,7 @@ func late(l Life, now time.Time) *Refusal {
 		return Refuse(AgeUnknown, "%s takes commands of at most %v, and this one does not say when it was sent; add a \"sent\" date", l.Record.Target, l.Plan.MaxAge)
 	}
 	if age := now.Sub(sent); age > l.Plan.MaxAge {
-		return Refuse(TooOld, "it was sent %v ago and %s takes commands of at most %v", age.Round(time.Millisecond), l.Record.Target, l.Plan.MaxAge)
+		return Refuse(TooOld, "it was sent at %s, %v ago, and %s takes commands of at most %v", stamp(sent), age.Round(time.Second), l.Record.Target, l.Plan.MaxAge)
 	}
 	return nil
 }

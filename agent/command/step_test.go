@@ -90,6 +90,7 @@ func TestTransitions(t *testing.T) {
 		}
 		return &r
 	}
+	moved := func(r *Record) { r.Away, r.Touches = true, []string{"pump"} }
 	newer := []Newest{{Key: "m:other", Arrival: 9}}
 	sentAt := func(c Command, sent time.Time) Life {
 		return New(OverMQTT, Message{ID: "m1", Sent: sent}, c, nil, 7, noon)
@@ -124,8 +125,10 @@ func TestTransitions(t *testing.T) {
 		{"seen failed, owes an abandon", looking(life(on())), Input{Kind: Found, Seen: rec(on(), Failed, func(r *Record) { r.Owes = OwesAbandon })}, noon, Planning, []Duty{MakePlan}, Failed, ""},
 		{"seen started, repeatable", looking(life(on())), Input{Kind: Found, Seen: rec(on(), Started)}, noon, Planning, []Duty{MakePlan}, Started, ""},
 		{"same id, other command", looking(life(off())), Input{Kind: Found, Seen: rec(on(), Done)}, noon, Looking, []Duty{Look}, 0, ""},
-		{"no id, seen, still the last", looking(noID(on())), Input{Kind: Found, Seen: rec(on(), Done), Last: true}, noon, Concluded, []Duty{Touch, Complete}, Done, ""},
-		{"no id, seen, not the last", looking(noID(on())), Input{Kind: Found, Seen: rec(on(), Done)}, noon, Looking, []Duty{Look}, 0, ""},
+		{"no id, seen, still the last", looking(noID(on())), Input{Kind: Found, Seen: rec(on(), Done, moved), Last: true}, noon, Concluded, []Duty{Touch, Complete}, Done, ""},
+		{"no id, seen, not the last", looking(noID(on())), Input{Kind: Found, Seen: rec(on(), Done, moved)}, noon, Looking, []Duty{Look}, 0, ""},
+		{"no id, seen, not the last, towards safety", looking(noID(off())), Input{Kind: Found, Seen: rec(off(), Done, func(r *Record) { r.Touches = []string{"pump"} })}, noon, Planning, []Duty{MakePlan}, Done, ""},
+		{"no id, seen, touches nothing", looking(noID(on())), Input{Kind: Found, Seen: rec(on(), Done), Last: true}, noon, Planning, []Duty{MakePlan}, Done, ""},
 		{"no id, seen two days ago", looking(noID(on())), Input{Kind: Found, Seen: rec(on(), Done)}, noon.Add(48 * time.Hour), Planning, []Duty{MakePlan}, 0, ""},
 		{"with an id, seen long ago", looking(life(on())), Input{Kind: Found, Seen: rec(on(), Done)}, noon.Add(90 * time.Hour), Concluded, []Duty{Touch, Complete}, Done, ""},
 

@@ -88,15 +88,18 @@ func Load(path string) (Config, error) {
 }
 
 // readFile reads one byte more than is allowed, for the parser to refuse.
+// ErrUnreadable is wrapped where a configuration file cannot be read at all.
+var ErrUnreadable = errors.New("read configuration")
+
 func readFile(path string) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, fmt.Errorf("read configuration: %w", err)
+		return nil, fmt.Errorf("%w: %w", ErrUnreadable, err)
 	}
 	defer f.Close()
 	text, err := io.ReadAll(io.LimitReader(f, MaxFile+1))
 	if err != nil {
-		return nil, fmt.Errorf("read configuration: %w", err)
+		return nil, fmt.Errorf("%w: %w", ErrUnreadable, err)
 	}
 	return text, nil
 }

@@ -36,9 +36,9 @@ const (
 	// doing those of them that wait for a command's turn, which may take minutes.
 	most, doing = 8, 4
 
-	// patience is how long a client may take to ask. The answer to "do" may take
-	// longer: a command waits its turn, and a retry may last 30 s.
-	patience = 5 * time.Second
+	// patience is how long a client may take to ask, or to take its answer. Both
+	// are one line on a local socket; who is slower is silent, and others wait.
+	patience = time.Second
 )
 
 // Path is where the socket of the daemon with this journal is.
@@ -80,14 +80,17 @@ func Serve(ctx context.Context, l net.Listener, loop chan<- agent.Request) {
 				return
 			}
 		}
+		// When all places are taken the next client waits in the socket's own
+		// queue: silent ones lose their place after a second.
 		select {
 		case s.free <- struct{}{}:
 			go func() {
 				defer func() { <-s.free }()
 				s.serve(ctx, c)
 			}()
-		default:
+		case <-ctx.Done():
 			c.Close()
+			return
 		}
 	}
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"maps"
@@ -33,7 +34,9 @@ func runCheck(args []string, e env) error {
 	if err != nil {
 		return err
 	}
-	if *payload != "" {
+	given := false
+	f.Visit(func(g *flag.Flag) { given = given || g.Name == "command" })
+	if given {
 		return checkCommand(*payload, c, e)
 	}
 	k := checker{out: e.out}
@@ -115,11 +118,21 @@ func (k *checker) journal(c config.Config) {
 		k.line("journal", err, "in use by the running daemon, which finds it in order")
 		return
 	}
+	if errors.Is(err, os.ErrNotExist) {
+		k.line("journal", nil, "none yet; its directory is made by the service's first start, or by you")
+		return
+	}
 	if err != nil {
 		k.line("journal", err, "")
 		return
 	}
-	defer unlock()
+	unlock() // a look at the journal must not keep a daemon from starting
+	if c.Board.Driver != config.DriverSim {
+		if err := persist.CheckPlace(c.Journal.Path); err != nil {
+			k.line("journal", err, "")
+			return
+		}
+	}
 	switch err := proveJournal(c.Journal.Path); {
 	case errors.Is(err, os.ErrNotExist):
 		k.line("journal", nil, "none yet; the first run makes it")
@@ -163,6 +176,9 @@ func checkCommand(file string, c config.Config, e env) error {
 	if refusal != nil {
 		return &notDoneError{"it would be refused: " + refusal.Error()}
 	}
+	if now, _ := clock(); !cmd.Expires.IsZero() && !now.Before(cmd.Expires) {
+		return &notDoneError{"it would be refused: expired at " + cmd.Expires.UTC().Format(time.RFC3339)}
+	}
 	fmt.Fprintln(e.out, explain(cmd, plan))
 	return nil
 }
@@ -189,6 +205,9 @@ func explain(c command.Command, p command.Plan) string {
 	}
 	if p.OnceOnly {
 		b.WriteString("; once only: after an interruption it is not tried again")
+	}
+	if c.ID == "" && (p.OnceOnly || p.Op.For > 0) {
+		b.WriteString("; it needs a message id, or an \"id\" in the body")
 	}
 	if p.MaxAge > 0 {
 		fmt.Fprintf(&b, "; at most %v after it was sent", p.MaxAge)

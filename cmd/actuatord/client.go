@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"os"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -100,27 +102,41 @@ func runSafe(args []string, e env) error {
 	if err := f.noWords(args); err != nil {
 		return err
 	}
-	what, err := config.LoadOutputs(f.config)
+	wiring, err := config.LoadOutputs(f.config)
 	if err != nil {
 		return err
 	}
-	unlock, err := lock(what.JournalPath)
+	// What can be read is driven first; then it is said that it may not be all.
+	_, faulty := config.Load(f.config)
+	unlock, err := lock(wiring.JournalPath)
 	var busy *busyError
 	if errors.As(err, &busy) {
 		ctx, cancel := context.WithTimeout(context.Background(), safeWithin)
 		defer cancel()
-		a, err := control.Ask(ctx, control.Path(what.JournalPath), agent.Request{Verb: agent.AskSafe})
-		if err != nil {
+		a, err := control.Ask(ctx, control.Path(wiring.JournalPath), agent.Request{Verb: agent.AskSafe})
+		var none *control.NoDaemonError
+		switch {
+		case errors.As(err, &none):
+			// Nobody answers, so nobody is in the way: a live holder of a real
+			// line would show itself as busy.
+			return errors.Join(driveSafe(wiring, e), faulty)
+		case err != nil:
 			return fmt.Errorf("a daemon holds the outputs and does not answer: %w", err)
 		}
-		fmt.Fprintln(e.out, "the daemon drove every output safe:")
 		printLevels(e.out, a.Levels)
-		return nil
+		for _, target := range sorted(a.Faults) {
+			fmt.Fprintf(e.err, "actuatord: %s is not at its safe level: %s\n", target, a.Faults[target])
+		}
+		if len(a.Faults) > 0 {
+			return &exitError{exitFailed}
+		}
+		fmt.Fprintln(e.out, "the daemon drove every output safe")
+		return faulty
 	}
 	if err == nil {
 		defer unlock()
 	} // without a directory there is no daemon either
-	return driveSafe(what, e)
+	return errors.Join(driveSafe(wiring, e), faulty)
 }
 
 // driveSafe takes every output itself and drives it safe, outputs before
@@ -130,7 +146,7 @@ func driveSafe(what config.Wiring, e env) error {
 	opened := make(chan *board.Board, 1)
 	failed := make(chan error, 1)
 	go func() {
-		b, err := openBoard(what.Board, what.Profile, newLog(e.err))
+		b, err := openBoard(what.Board, what.Profile, newLog(e.err, e.getenv))
 		if err != nil {
 			failed <- err
 			return
@@ -183,7 +199,9 @@ func printStatus(out io.Writer, s agent.Status, now time.Time) {
 	if s.Storage != "" {
 		fmt.Fprintf(w, "storage\tcannot be used: %s\n", s.Storage)
 	}
-	fmt.Fprintf(w, "link\t%s %s for %s\n", s.Link.Rung, s.Link.Phase, ago(s.Link.Since))
+	if s.Link.Phase != "" {
+		fmt.Fprintf(w, "link\t%s %s for %s\n", s.Link.Rung, s.Link.Phase, ago(s.Link.Since))
+	}
 	if s.Link.Cause != "" {
 		fmt.Fprintf(w, "\tlast trouble: %s (%s): %s\n", s.Link.Cause, s.Link.Class, s.Link.Detail)
 	}
@@ -191,6 +209,9 @@ func printStatus(out io.Writer, s agent.Status, now time.Time) {
 		fmt.Fprintf(w, "\tnext attempt in %s, %d failed so far\n", s.Link.NextAttempt.Sub(now).Round(time.Second), s.Link.Attempts)
 	}
 	fmt.Fprintf(w, "commands\t%d waiting, %d deliveries unsettled\n", s.Waiting, s.Unsettled)
+	if s.Held > 0 {
+		fmt.Fprintf(w, "held\t%d deliveries that must be rejected block the completions behind them; MQTT cannot reject, they end when they expire at the hub\n", s.Held)
+	}
 	fmt.Fprintf(w, "journal\t%d commands, %d reports to send, %d lost; history %s\n", s.Journal.Commands, s.Journal.Outbox, s.Journal.LostReports, s.History)
 	fmt.Fprintf(w, "flash\t%d commits, %d KiB written since the start\n", s.Journal.Commits, s.Journal.Written/1024)
 	for _, o := range s.Outputs {
@@ -217,7 +238,11 @@ func standing(o agent.Output, now time.Time) string {
 
 // line is one record for a person.
 func line(r command.Record) string {
-	s := fmt.Sprintf("%s  %-11s  %s %s  %s", r.FirstSeen.UTC().Format(time.DateTime), r.State, r.Target, r.Action, r.Key)
+	at := "clock was not set  "
+	if !r.FirstSeen.IsZero() {
+		at = r.FirstSeen.UTC().Format(time.DateTime)
+	}
+	s := fmt.Sprintf("%s  %-11s  %s %s  %s", at, r.State, r.Target, r.Action, r.Key)
 	if r.Reason != "" {
 		s += fmt.Sprintf("  %s: %s", r.Reason, r.Detail)
 	}
@@ -230,6 +255,9 @@ func runHistory(args []string, e env) error {
 	asJSON := f.Bool("json", false, "as JSON")
 	if err := f.noWords(args); err != nil {
 		return err
+	}
+	if *n < 1 || *n > 1000 {
+		return &usageError{fmt.Errorf("-n %d: want 1 to 1000", *n)}
 	}
 	a, c, err := ask(f.config, agent.Request{Verb: agent.AskHistory, Count: *n}, 10*time.Second)
 	records := a.History
@@ -250,6 +278,9 @@ func runHistory(args []string, e env) error {
 }
 
 func readHistory(path string, n int) ([]command.Record, error) {
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("there is no journal at %s yet; the first run makes it", path)
+	}
 	j, err := persist.ReadOnly(path)
 	if err != nil {
 		return nil, err

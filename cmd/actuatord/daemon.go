@@ -41,7 +41,7 @@ func runDaemon(args []string, e env) error {
 	if err != nil {
 		return err
 	}
-	log := newLog(e.err)
+	log := newLog(e.err, e.getenv)
 	for _, w := range c.Warnings {
 		log.Warn(w)
 	}
@@ -58,15 +58,9 @@ func runDaemon(args []string, e env) error {
 	if err != nil {
 		return errors.Join(err, b.Close())
 	}
-	l, err := control.Listen(control.Path(c.Journal.Path))
-	if err != nil {
-		// The board's work does not hang on somebody being able to ask about it.
-		log.Error("no control socket: status, do and safe cannot reach this daemon", "error", err)
-	} else {
-		requests := make(chan agent.Request)
-		o.Control = requests
-		go control.Serve(ctx, l, requests)
-	}
+	requests := make(chan agent.Request)
+	o.Control = requests
+	go serveControl(ctx, control.Path(c.Journal.Path), requests, log)
 	err = agent.New(o).Run(ctx)
 	if !errors.Is(err, board.ErrStuck) { // nothing more can be had of a board that hangs, and a stop has 5 s
 		err = errors.Join(err, b.Close())
@@ -76,6 +70,28 @@ func runDaemon(args []string, e env) error {
 	}
 	return err
 }
+
+// serveControl makes the control socket and serves it. Where it cannot be made (a
+// disk that is full or read-only) it is tried again: the board's work does not
+// hang on somebody being able to ask about it, but somebody will want to.
+func serveControl(ctx context.Context, path string, requests chan<- agent.Request, log *slog.Logger) {
+	for {
+		l, err := control.Listen(path)
+		if err == nil {
+			control.Serve(ctx, l, requests)
+			return
+		}
+		log.Error("no control socket: status, do and safe cannot reach this daemon", "error", err, "again", controlRetry)
+		select {
+		case <-time.After(controlRetry):
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// controlRetry is the journal's: the two share a directory, and its troubles.
+const controlRetry = 30 * time.Second
 
 // wire makes the agent's options from the configuration.
 func wire(c config.Config, b *board.Board, log *slog.Logger, e env) (agent.Options, error) {
@@ -164,6 +180,8 @@ func (e *busyError) Error() string {
 	return fmt.Sprintf("another actuatord runs with the journal %s; no output was touched", e.path)
 }
 
+const lockPatience = time.Second
+
 // lock makes sure that this is the only daemon on the journal. It locks the
 // directory rather than a file in it: that works on a disk that is full or
 // read-only, where outputs must go safe all the same.
@@ -172,7 +190,15 @@ func lock(journal string) (unlock func(), err error) {
 	if err != nil {
 		return nil, fmt.Errorf("lock the journal's directory: %w; make it, owned by the user that runs actuatord", err)
 	}
-	err = unix.Flock(int(dir.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	// A daemon that was just killed may hold it for a moment more, in a child that
+	// is about to become another program.
+	for until := time.Now().Add(lockPatience); ; {
+		err = unix.Flock(int(dir.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if !errors.Is(err, unix.EWOULDBLOCK) || time.Now().After(until) {
+			break
+		}
+		<-time.After(lockPatience / 20)
+	}
 	if errors.Is(err, unix.EWOULDBLOCK) {
 		err = &busyError{journal}
 	}
@@ -182,9 +208,12 @@ func lock(journal string) (unlock func(), err error) {
 	return func() { dir.Close() }, nil
 }
 
-// newLog writes one line an event. Journald adds the time, and takes the level
-// from the <N> in front (sd-daemon(3)).
-func newLog(w io.Writer) *slog.Logger {
+// newLog writes one line an event. Under journald, which adds the time itself, the
+// level is the <N> in front (sd-daemon(3)); elsewhere the line has both in words.
+func newLog(w io.Writer, getenv func(string) string) *slog.Logger {
+	if getenv("JOURNAL_STREAM") == "" {
+		return slog.New(slog.NewTextHandler(w, nil))
+	}
 	return slog.New(slog.NewTextHandler(levelled{w}, &slog.HandlerOptions{
 		ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
 			if len(groups) == 0 && a.Key == slog.TimeKey {

@@ -101,7 +101,7 @@ func report(err error, e env) int {
 		return exitDone
 	case errors.As(err, &quiet):
 		return quiet.code
-	case errors.As(err, &usageErr), errors.As(err, &problems):
+	case errors.As(err, &usageErr), errors.As(err, &problems), errors.Is(err, config.ErrUnreadable):
 		fmt.Fprintf(e.err, "actuatord: %v\n", err)
 		return exitUsage
 	case errors.As(err, &not):

@@ -174,7 +174,7 @@ func TestClient(t *testing.T) {
 		{[]string{"status", "now"}, exitUsage, "takes no"},
 		{[]string{"history"}, 0, "pump on"},
 		{[]string{"check"}, 0, "in use by the running daemon"},
-		{[]string{"safe"}, 0, "pump off"},
+		{[]string{"safe"}, 0, "the daemon drove every output safe"},
 		{[]string{"journal", "reset"}, 0, "history was clear"},
 		{[]string{"journal", "burn"}, exitUsage, "check, reset"},
 	} {
@@ -247,8 +247,8 @@ func TestBadConfiguration(t *testing.T) {
 	if got := s.Moves("safe"); got != nil {
 		t.Errorf("a daemon with a faulty configuration moved %q", got)
 	}
-	if out, code := s.Call("safe"); code != 0 || len(s.Moves("safe")) != 3 {
-		t.Errorf("safe: exit %d, %q, moved %q; want the three outputs whose safe level is beyond doubt", code, out, s.Moves("safe"))
+	if out, code := s.Call("safe"); code != exitUsage || len(s.Moves("safe")) != 3 || !strings.Contains(out, "colour") {
+		t.Errorf("safe: exit %d, %q, moved %q; want the three outputs whose safe level is beyond doubt, and the faults", code, out, s.Moves("safe"))
 	}
 }
 

@@ -16,8 +16,20 @@ func (r Rung) String() string {
 	return "none"
 }
 
+// MarshalText writes the rung's name, for status.
+func (r Rung) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
+
+// UnmarshalText reads what MarshalText wrote.
+func (r *Rung) UnmarshalText(name []byte) error {
+	*r = 0
+	if string(name) == RungMQTT.String() {
+		*r = RungMQTT
+	}
+	return nil
+}
+
 // Input is something that happened: [Start], [Connected], [Refused], [Lost],
-// [Unsettled], [Tick] or [Stop]. Inputs about a connection carry the generation
+// [Unsettled], [Renew], [Tick] or [Stop]. Inputs about a connection carry the generation
 // of the [Connect] they answer; those about another than the present one are
 // ignored, so that a late word from a dead session changes nothing.
 type Input interface{ input() }
@@ -54,6 +66,11 @@ type Lost struct {
 // acknowledged.
 type Unsettled struct{ N int }
 
+// Renew asks for a new session in place of the present one, such as to have the
+// hub look again at deliveries that cannot be settled. A session that is younger
+// than 30 s stays.
+type Renew struct{ Why string }
+
 // Tick says that the time given by [Machine.Next] has come. One that comes
 // early does nothing.
 type Tick struct{}
@@ -66,6 +83,7 @@ func (Connected) input() {}
 func (Refused) input()   {}
 func (Lost) input()      {}
 func (Unsettled) input() {}
+func (Renew) input()     {}
 func (Tick) input()      {}
 func (Stop) input()      {}
 

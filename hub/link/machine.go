@@ -115,6 +115,11 @@ func (m *Machine) Step(in Input, now time.Time) []Action {
 	case Unsettled:
 		m.unsettled = in.N
 		return m.renew(now)
+	case Renew:
+		if m.phase == up && now.Sub(m.since) >= earlyClose {
+			m.early = 0
+			return m.leave(in.Why, thenConnect, now)
+		}
 	case Tick:
 		return m.tick(now)
 	case Stop:

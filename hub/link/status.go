@@ -8,20 +8,20 @@ import (
 
 // Status is a picture of the machine for people and reports.
 type Status struct {
-	Rung       Rung
-	Phase      string    // "idle", "waiting", "connecting", "up", "leaving" or "stopped"
-	Since      time.Time // of Phase
-	Connected  bool
-	Generation uint64 // of the last Connect; 0: none yet
+	Rung       Rung      `json:"rung"`
+	Phase      string    `json:"phase"` // "idle", "waiting", "connecting", "up", "leaving" or "stopped"
+	Since      time.Time `json:"since"` // of Phase
+	Connected  bool      `json:"connected"`
+	Generation uint64    `json:"generation"` // of the last Connect; 0: none yet
 
-	NextAttempt time.Time // zero unless waiting
-	Attempts    int       // that failed, or sessions lost, since the last stable session
+	NextAttempt time.Time `json:"nextAttempt,omitzero"` // zero unless waiting
+	Attempts    int       `json:"attempts"`             // that failed, or sessions lost, since the last stable session
 
 	// The last failure, until a session has been stable: a cause of package hub
 	// ("" if there is none), its class, and its text.
-	Cause  string
-	Class  hub.Class
-	Detail string
+	Cause  string    `json:"cause,omitempty"`
+	Class  hub.Class `json:"class,omitempty"`
+	Detail string    `json:"detail,omitempty"`
 }
 
 // Status tells how things stand.

@@ -211,6 +211,9 @@ func (s *Site) Moves(cause string) []string {
 	}
 	var all []string
 	for line := range strings.Lines(string(text)) {
+		if !strings.HasSuffix(line, "\n") {
+			break // a killed process was writing it; the next one ends it
+		}
 		var e sim.Event
 		if err := json.Unmarshal([]byte(line), &e); err != nil {
 			s.t.Fatalf("trace line %q: %v", line, err)
