@@ -117,7 +117,7 @@ func (a *Agent) Run(ctx context.Context) error {
 		err = a.live(ctx)
 	}
 	if !a.stopping {
-		err = errors.Join(err, a.safe())
+		err = errors.Join(err, a.safe("safe"))
 	}
 	if a.journal != nil {
 		err = errors.Join(err, a.journal.Close())
@@ -269,7 +269,7 @@ func (a *Agent) stop() error {
 	a.stopping = true
 	a.notify(a.o.Notify.Stopping())
 	by := time.Now().Add(stopWithin)
-	unsafe := a.safe() // cuts a pulse; the board then answers for it
+	unsafe := a.safe("safe") // cuts a pulse; the board then answers for it
 	if a.line.awaited() && !errors.Is(unsafe, board.ErrStuck) {
 		select {
 		case r := <-a.acted:
@@ -306,8 +306,8 @@ func (a *Agent) stop() error {
 const stopWithin = 3500 * time.Millisecond
 
 // safe drives every output safe; its error says that not every one is there.
-func (a *Agent) safe() error {
-	if r := a.o.Board.Safe("safe"); !r.OK() {
+func (a *Agent) safe(cause string) error {
+	if r := a.o.Board.Safe(cause); !r.OK() {
 		return fmt.Errorf("not every output is at its safe level: %w", errors.Join(r.Err, refused(r)))
 	}
 	return nil

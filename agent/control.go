@@ -151,7 +151,7 @@ const DoPatience = 2 * time.Minute
 // leaving the safe level has been overtaken, and whatever else was received
 // before this is older than it: it is superseded unless it goes the same way.
 func (a *Agent) safeNow(r Request) error {
-	a.o.Board.Safe("local")
+	unsafe := a.safe("local")
 	a.line.arrival++
 	safe := command.Record{Key: command.Key(fmt.Sprintf("l:safe-%d", a.line.arrival)), Arrival: a.line.arrival}
 	for _, o := range a.o.Config.Profile.Outputs {
@@ -174,13 +174,16 @@ func (a *Agent) safeNow(r Request) error {
 			a.line.retryAt = time.Time{}
 		}
 	}
-	r.Reply <- a.afterSafe()
+	r.Reply <- a.afterSafe(unsafe)
 	return nil
 }
 
 // afterSafe is what came of driving everything safe.
-func (a *Agent) afterSafe() Answer {
+func (a *Agent) afterSafe(unsafe error) Answer {
 	answer := Answer{Levels: named(a.o.Board.Levels())}
+	if unsafe != nil { // such as a board that hangs, of which no output has heard yet
+		answer.Faults = map[string]string{"board": unsafe.Error()}
+	}
 	for _, f := range a.o.Board.Faults() {
 		if answer.Faults == nil {
 			answer.Faults = map[string]string{}
@@ -220,8 +223,7 @@ func (a *Agent) answerWithoutJournal(r Request, why error) {
 			Version: a.o.Version, Since: a.boot, Clock: a.clock(), Storage: why.Error(), Outputs: a.outputs(),
 		}}
 	case AskSafe:
-		a.o.Board.Safe("local")
-		r.Reply <- a.afterSafe()
+		r.Reply <- a.afterSafe(a.safe("local"))
 	default:
 		r.Reply <- Answer{Error: "the journal cannot be used: " + why.Error()}
 	}

@@ -196,7 +196,7 @@ func (a *Agent) moved(c board.Change) error {
 		attrs = append(attrs, "changes lost before it", c.Lost)
 	}
 	a.pending.batch.Report(a.stamped(rep))
-	if c.Level == a.safeLevel(c.Target) {
+	if safe := a.safeLevel(c.Target); c.Level == safe && a.o.Board.Levels()[c.Target] == safe { // and no command has moved it since
 		a.closeLease(c.Target)
 	}
 	a.pending.urge(time.Now())

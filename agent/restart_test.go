@@ -229,3 +229,61 @@ func TestHousekeeping(t *testing.T) {
 		p.stop()
 	})
 }
+
+// TestSafeThenRestart: numbers given out to `safe` count after a restart too, or
+// what is new would look older than it.
+func TestSafeThenRestart(t *testing.T) {
+	bubble(t, localhub.Options{}, func(t *testing.T, r *rig) {
+		p := r.start()
+		settle(time.Second)
+		for range 3 {
+			p.ask(Request{Verb: AskSafe})
+		}
+		p.stop()
+		p = r.start()
+		settle(time.Second)
+		r.send("new", `{"target":"lamp","action":"on"}`)
+		settle(time.Second)
+		r.expect(t, "new", "done", "lamp on")
+		p.stop()
+	})
+}
+
+// TestSafeOnAHungBoard does not say that all is well.
+func TestSafeOnAHungBoard(t *testing.T) {
+	bubble(t, localhub.Options{}, func(t *testing.T, r *rig) {
+		p := r.start()
+		settle(time.Second)
+		release := make(chan struct{})
+		p.wires.at = func(where string) {
+			if where == "before GPIO27 goes High" {
+				<-release
+			}
+		}
+		r.send("on", `{"target":"lamp","action":"on"}`)
+		settle(time.Second)
+		if a := p.ask(Request{Verb: AskSafe}); len(a.Faults) == 0 {
+			t.Errorf("safe answered %+v while the board hangs", a)
+		}
+		close(release)
+		settle(5 * time.Second)
+		p.stop()
+	})
+}
+
+// TestRedeliveredOff: a redelivery without an id does not undo what came later.
+func TestRedeliveredOff(t *testing.T) {
+	bubble(t, localhub.Options{}, func(t *testing.T, r *rig) {
+		r.visits = 12
+		p := r.start()
+		settle(time.Second)
+		r.send("bad", `{"target":"nothing","action":"on"}`) // held: all behind it is delivered again
+		r.send("", `{"target":"lamp","action":"off"}`)
+		r.send("on", `{"target":"lamp","action":"on"}`)
+		settle(12 * time.Minute)
+		if l := p.board.Levels()["lamp"]; l != board.On {
+			t.Errorf("the lamp is %v: an off from before the on was carried out a second time", l)
+		}
+		p.stop()
+	})
+}

@@ -93,6 +93,9 @@ func (b *Batch) Acted(target string, n command.Newest) {
 			return err
 		}
 		n.Arrival = max(n.Arrival, old.Arrival)
+		// Numbers given out go on from here after a restart, so that nothing new
+		// is older than what has acted.
+		w.counters.arrival = max(w.counters.arrival, n.Arrival)
 		if old.Sent.After(n.Sent) {
 			n.Sent = old.Sent
 		}

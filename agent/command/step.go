@@ -102,7 +102,7 @@ func Step(l Life, in Input, now time.Time) (Life, []Duty, error) {
 // found decides what an earlier record of the key means for this delivery.
 func found(l Life, in Input, now time.Time) (Life, []Duty, error) {
 	s := in.Seen
-	if s != nil && !l.HasID() && !s.FirstSeen.IsZero() && now.Sub(s.FirstSeen) >= hashGood {
+	if s != nil && !l.HasID() && outdated(*s, now) {
 		s = nil // too old to be the same message, whatever it was
 	}
 	if s == nil {
@@ -113,14 +113,14 @@ func found(l Life, in Input, now time.Time) (Life, []Duty, error) {
 	}
 	switch s.State {
 	case Done:
-		if l.HasID() || in.Last && len(s.Touches) > 0 {
+		if l.HasID() || in.Last {
 			return settle(l, *s, Complete)
 		}
-		if s.Away {
+		if s.Target != "all" || s.Action != "safe" {
 			return lookApart(l)
 		}
-		// Towards safety, or a look or a line in the log: done again it harms
-		// nobody, and somebody's second "all safe" must not be taken for an echo.
+		// Somebody's second "all safe" must not be taken for an echo of the first:
+		// it is carried out once more, towards safety.
 	case Refused, Interrupted:
 		return settle(l, *s, Reject)
 	case Failed:
@@ -143,6 +143,17 @@ func found(l Life, in Input, now time.Time) (Life, []Duty, error) {
 func lookApart(l Life) (Life, []Duty, error) {
 	l.Record.Key = Key("x:" + l.Record.Fingerprint.String() + ":" + string(l.Record.Key))
 	return l, []Duty{Look}, nil
+}
+
+// outdated reports whether a record that a payload's hash names is from before
+// anything the hub can still hold. One made while the clock was not trusted has
+// the date that it got later, or none yet.
+func outdated(s Record, now time.Time) bool {
+	at := s.FirstSeen
+	if at.IsZero() {
+		at = s.LastSeen
+	}
+	return !at.IsZero() && now.Sub(at) >= hashGood
 }
 
 // renewed is the record old taken up again by a new delivery.

@@ -21,6 +21,8 @@ func pulse() Command {
 }
 func off() Command { return decoded(Command{Target: "pump", Action: "off", Address: -1}) }
 
+func allSafe() Command { return decoded(Command{Target: "all", Action: "safe", Address: -1}) }
+
 func decoded(c Command) Command { c.Fingerprint = FingerprintOf(c); return c }
 
 func planOf(c Command) Plan {
@@ -127,8 +129,10 @@ func TestTransitions(t *testing.T) {
 		{"same id, other command", looking(life(off())), Input{Kind: Found, Seen: rec(on(), Done)}, noon, Looking, []Duty{Look}, 0, ""},
 		{"no id, seen, still the last", looking(noID(on())), Input{Kind: Found, Seen: rec(on(), Done, moved), Last: true}, noon, Concluded, []Duty{Touch, Complete}, Done, ""},
 		{"no id, seen, not the last", looking(noID(on())), Input{Kind: Found, Seen: rec(on(), Done, moved)}, noon, Looking, []Duty{Look}, 0, ""},
-		{"no id, seen, not the last, towards safety", looking(noID(off())), Input{Kind: Found, Seen: rec(off(), Done, func(r *Record) { r.Touches = []string{"pump"} })}, noon, Planning, []Duty{MakePlan}, Done, ""},
-		{"no id, seen, touches nothing", looking(noID(on())), Input{Kind: Found, Seen: rec(on(), Done), Last: true}, noon, Planning, []Duty{MakePlan}, Done, ""},
+		{"no id, all safe, not the last", looking(noID(allSafe())), Input{Kind: Found, Seen: rec(allSafe(), Done)}, noon, Planning, []Duty{MakePlan}, Done, ""},
+		{"no id, off, not the last", looking(noID(off())), Input{Kind: Found, Seen: rec(off(), Done)}, noon, Looking, []Duty{Look}, 0, ""},
+		{"no id, seen before the clock was set, dated two days ago", looking(noID(on())), Input{Kind: Found, Last: true, Seen: rec(on(), Done, func(r *Record) { r.FirstSeen, r.LastSeen = time.Time{}, noon.Add(-48*time.Hour) })}, noon, Planning, []Duty{MakePlan}, 0, ""},
+		{"no id, seen before the clock was set, not dated", looking(noID(on())), Input{Kind: Found, Last: true, Seen: rec(on(), Done, func(r *Record) { r.FirstSeen, r.LastSeen = time.Time{}, time.Time{} })}, noon, Concluded, []Duty{Touch, Complete}, Done, ""},
 		{"no id, seen two days ago", looking(noID(on())), Input{Kind: Found, Seen: rec(on(), Done)}, noon.Add(48 * time.Hour), Planning, []Duty{MakePlan}, 0, ""},
 		{"with an id, seen long ago", looking(life(on())), Input{Kind: Found, Seen: rec(on(), Done)}, noon.Add(90 * time.Hour), Concluded, []Duty{Touch, Complete}, Done, ""},
 

@@ -87,10 +87,10 @@ func Load(path string) (Config, error) {
 	return Parse(path, text)
 }
 
-// readFile reads one byte more than is allowed, for the parser to refuse.
 // ErrUnreadable is wrapped where a configuration file cannot be read at all.
 var ErrUnreadable = errors.New("read configuration")
 
+// readFile reads one byte more than is allowed, for the parser to refuse.
 func readFile(path string) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {

@@ -17,7 +17,6 @@ import (
 	"actuatord/agent/command"
 	"actuatord/agent/config"
 	"actuatord/agent/control"
-	"actuatord/board"
 	"actuatord/persist"
 )
 
@@ -97,7 +96,7 @@ func printLevels(w io.Writer, levels map[string]string) {
 // runSafe drives everything safe: by the daemon if one runs, and by itself if
 // not. It works with a configuration that is faulty elsewhere, since it is what
 // the service manager calls when the daemon has failed.
-func runSafe(args []string, e env) error {
+func runSafe(args []string, e env) (result error) {
 	f := newFlags("safe")
 	if err := f.noWords(args); err != nil {
 		return err
@@ -106,68 +105,73 @@ func runSafe(args []string, e env) error {
 	if err != nil {
 		return err
 	}
-	// What can be read is driven first; then it is said that it may not be all.
-	_, faulty := config.Load(f.config)
+	by := time.Now().Add(safeWithin)
+	if _, err := config.Load(f.config); err != nil {
+		fmt.Fprintf(e.err, "actuatord: %v\nactuatord: what could be read of it is driven safe\n", err)
+		defer func() {
+			if result == nil {
+				result = &exitError{exitUsage}
+			}
+		}()
+	}
 	unlock, err := lock(wiring.JournalPath)
 	var busy *busyError
-	if errors.As(err, &busy) {
-		ctx, cancel := context.WithTimeout(context.Background(), safeWithin)
-		defer cancel()
-		a, err := control.Ask(ctx, control.Path(wiring.JournalPath), agent.Request{Verb: agent.AskSafe})
-		var none *control.NoDaemonError
-		switch {
-		case errors.As(err, &none):
-			// Nobody answers, so nobody is in the way: a live holder of a real
-			// line would show itself as busy.
-			return errors.Join(driveSafe(wiring, e), faulty)
-		case err != nil:
-			return fmt.Errorf("a daemon holds the outputs and does not answer: %w", err)
-		}
-		printLevels(e.out, a.Levels)
-		for _, target := range sorted(a.Faults) {
-			fmt.Fprintf(e.err, "actuatord: %s is not at its safe level: %s\n", target, a.Faults[target])
-		}
-		if len(a.Faults) > 0 {
-			return &exitError{exitFailed}
-		}
-		fmt.Fprintln(e.out, "the daemon drove every output safe")
-		return faulty
+	if !errors.As(err, &busy) {
+		if err == nil {
+			defer unlock()
+		} // without a directory there is no daemon either
+		return driveSafe(wiring, by, e)
 	}
-	if err == nil {
-		defer unlock()
-	} // without a directory there is no daemon either
-	return errors.Join(driveSafe(wiring, e), faulty)
+	ctx, cancel := context.WithDeadline(context.Background(), by)
+	defer cancel()
+	a, err := control.Ask(ctx, control.Path(wiring.JournalPath), agent.Request{Verb: agent.AskSafe})
+	var none *control.NoDaemonError
+	switch {
+	case errors.As(err, &none):
+		// Nobody answers. If somebody holds the lines all the same they are busy,
+		// which is said; a register can be written safe twice.
+		return driveSafe(wiring, by, e)
+	case err != nil:
+		return fmt.Errorf("a daemon holds the outputs and does not answer: %w", err)
+	}
+	printLevels(e.out, a.Levels)
+	for _, target := range sorted(a.Faults) {
+		fmt.Fprintf(e.err, "actuatord: %s is not at its safe level: %s\n", target, a.Faults[target])
+	}
+	if len(a.Faults) > 0 {
+		return &exitError{exitFailed}
+	}
+	fmt.Fprintln(e.out, "the daemon drove every output safe")
+	return nil
 }
 
 // driveSafe takes every output itself and drives it safe, outputs before
 // registers. A board that hangs is left hanging: this process ends in time, and
 // its lines are the kernel's again.
-func driveSafe(what config.Wiring, e env) error {
-	opened := make(chan *board.Board, 1)
-	failed := make(chan error, 1)
+func driveSafe(what config.Wiring, by time.Time, e env) error {
+	done := make(chan error, 1)
 	go func() {
 		b, err := openBoard(what.Board, what.Profile, newLog(e.err, e.getenv))
 		if err != nil {
-			failed <- err
+			done <- err
 			return
 		}
-		opened <- b
-	}()
-	select {
-	case err := <-failed:
-		return err
-	case <-time.After(safeWithin):
-		return fmt.Errorf("not every output and register was driven safe within %v: a line or a bus hangs", safeWithin)
-	case b := <-opened:
 		faults := b.Faults()
 		for _, fault := range faults {
 			fmt.Fprintf(e.err, "actuatord: %s is not at its safe level: %v\n", fault.Target, fault.Err)
 		}
 		if len(faults) > 0 {
-			return &exitError{exitFailed}
+			done <- &exitError{exitFailed}
+			return
 		}
 		fmt.Fprintf(e.out, "%d outputs and %d registers are at their safe levels\n", len(what.Profile.Outputs), len(what.Profile.Registers))
-		return b.Close()
+		done <- b.Close()
+	}()
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(time.Until(by)):
+		return fmt.Errorf("not every output and register was driven safe within %v: a line or a bus hangs", safeWithin)
 	}
 }
 

@@ -117,7 +117,10 @@ func (m *Machine) Step(in Input, now time.Time) []Action {
 		return m.renew(now)
 	case Renew:
 		if m.phase == up && now.Sub(m.since) >= earlyClose {
-			m.early = 0
+			// It stood until we left it, so what was wrong before is over, although
+			// it may be too young to be called stable.
+			m.failures, m.early = 0, 0
+			m.err, m.class, m.cause = nil, 0, ""
 			return m.leave(in.Why, thenConnect, now)
 		}
 	case Tick:

@@ -33,3 +33,23 @@ func TestRenewOnRequest(t *testing.T) {
 		t.Errorf("left: %v; want the next at once", got)
 	}
 }
+
+// TestRenewEndsTheBackOff: sessions that stand until they are left are no failures,
+// however often they are left.
+func TestRenewEndsTheBackOff(t *testing.T) {
+	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+	m := New(1)
+	m.Step(Start{}, now)
+	m.Step(Refused{Generation: 1}, now)
+	now = m.Next()
+	m.Step(Tick{}, now)
+	for g := uint64(2); g < 6; g++ {
+		m.Step(Connected{Generation: g}, now)
+		now = now.Add(time.Minute)
+		m.Step(Renew{Why: "x"}, now)
+		m.Step(Lost{Generation: g}, now)
+	}
+	if s := m.Status(); s.Attempts != 0 || s.Cause != "" {
+		t.Errorf("status %+v; want the failure forgotten", s)
+	}
+}
