@@ -118,6 +118,7 @@ func (a *Agent) status() Status {
 		Outputs: a.outputs(), History: a.journal.History().State.String(),
 		Link: a.uplink.machine.Status(), Journal: a.journal.Stats(),
 	}
+	s.Journal.Outbox -= min(s.Journal.Outbox, a.pending.told) // the hub has them; the next commit takes them out
 	if a.uplink.session != nil {
 		s.Unsettled, s.Held = a.uplink.session.Unsettled(), a.uplink.held
 	}

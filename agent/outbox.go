@@ -81,5 +81,6 @@ func (a *Agent) published(seq uint64, err error) {
 	}
 	o.sent, o.pause = seq, 0
 	a.pending.batch.Confirm(seq)
+	a.pending.told++
 	a.pending.lazily(time.Now())
 }

@@ -30,6 +30,7 @@ type pending struct {
 	records map[command.Key]command.Record // of the batch; a look-up must see them
 	newest  map[string]command.Newest      // of the batch
 	settled []func()                       // leave behind the commit, in order
+	told    uint64                         // reports the hub has confirmed
 	urgent  time.Time                      // when the first outcome joined; zero: none
 	lazy    time.Time                      // when the first thing joined that can wait
 }
