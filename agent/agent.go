@@ -219,8 +219,8 @@ func (a *Agent) tick(now time.Time) error {
 	return nil
 }
 
-// keepUp is the hourly round: the careful time ends, doubts about history age,
-// and a bounded step of pruning is done.
+// keepUp is the round that comes soon after a start and then hourly: the careful
+// time ends, doubts about history age, and a bounded step of pruning is done.
 func (a *Agent) keepUp(now time.Time) error {
 	a.upkeep = now.Add(time.Hour)
 	if a.careful && now.Sub(a.boot) >= carefulFor {

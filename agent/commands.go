@@ -218,10 +218,10 @@ func (a *Agent) writeStart(it *item) (*command.Input, error) {
 	return &command.Input{Kind: command.Durable}, nil
 }
 
-// supersede makes r the last that acted on what it touches, or, where it is only
-// found to have acted before the last, the newest if it is. A date that lies ahead of
-// our own clock counts as now: one sender's wrong clock must not put every
-// other sender's commands behind it for years.
+// supersede notes that r has acted on what it touches: last, or, found at a start,
+// at some time before whatever acted last. A "sent" that lies ahead of our own
+// clock counts as now: one sender's wrong clock must not put every other sender's
+// commands behind it for years.
 func (a *Agent) supersede(r command.Record, last bool) error {
 	sent := r.Sent
 	if now := a.now(); sent.After(now) {

@@ -287,3 +287,25 @@ func TestRedeliveredOff(t *testing.T) {
 		p.stop()
 	})
 }
+
+// TestPruneOnShortRuns: a board that never stays up for an hour forgets old
+// commands too, or its journal would fill up.
+func TestPruneOnShortRuns(t *testing.T) {
+	bubble(t, localhub.Options{}, func(t *testing.T, r *rig) {
+		p := r.start()
+		settle(time.Second)
+		p.stop()
+		r.fill(t, 1200)
+		for range 3 {
+			p = r.start()
+			settle(20 * time.Minute)
+			p.stop()
+		}
+		p = r.start()
+		settle(time.Second)
+		if left := p.ask(Request{Verb: AskStatus}).Status.Journal.Commands; left > 1000 {
+			t.Errorf("%d commands left of 1200 that are a month old; want those beyond the newest 1000 forgotten", left)
+		}
+		p.stop()
+	})
+}

@@ -15,7 +15,6 @@ import (
 	"actuatord/hub"
 	"actuatord/hub/localhub"
 	"actuatord/hub/mqtt"
-	"actuatord/persist"
 )
 
 // Each test here is a defect that a reviewer proved, or a change of the code that
@@ -195,22 +194,8 @@ func TestPruneKeepsUp(t *testing.T) {
 		p := r.start()
 		settle(time.Second)
 		p.stop()
-		j, _, err := persist.Open(t.Context(), r.journal(), persist.Identity{Hub: "localhost", Device: r.device.ID}, time.Now(), persist.Options{Volatile: true})
-		if err != nil {
-			t.Fatal(err)
-		}
 		const many = 12_000
-		old := time.Now().Add(-30 * 24 * time.Hour)
-		for n := 0; n < many; n += 1000 {
-			var b persist.Batch
-			for i := range 1000 {
-				b.Conclude(command.Record{Key: command.Key(fmt.Sprint("m:old", n+i)), State: command.Done, Arrival: uint64(n + i + 1), FirstSeen: old, LastSeen: old}, command.Report{Kind: command.KindOutcome})
-			}
-			if err := j.Commit(&b); err != nil {
-				t.Fatal(err)
-			}
-		}
-		j.Close()
+		r.fill(t, many)
 		p = r.start()
 		settle(24 * time.Hour)
 		if left := p.ask(Request{Verb: AskStatus}).Status.Journal.Commands; left > many-24*360 {

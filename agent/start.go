@@ -20,7 +20,7 @@ func (a *Agent) recover() error {
 	if a.uplink.ctx == nil {
 		a.uplink.ctx, a.uplink.cancel = context.WithCancel(context.Background())
 	}
-	a.upkeep = time.Now().Add(carefulFor)
+	a.upkeep = time.Now().Add(time.Minute) // soon: a board that never stays up for an hour has to forget too
 	a.careful = a.opened.Unclean
 	a.line.arrival = a.journal.Arrival()
 	if a.opened.SetAside != "" {
