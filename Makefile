@@ -3,6 +3,8 @@
 PREFIX  ?= /usr/local
 BINARY  ?= bin/actuatord
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+# The time of the commit: the daemon believes no clock that shows less.
+SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null)
 export PREFIX BINARY VERSION
 
 .DEFAULT_GOAL := help
@@ -12,7 +14,7 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' Makefile
 
 build: ## actuatord and c2d for this machine, into bin/
-	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '-X main.version=$(VERSION)' -o bin/ ./cmd/actuatord ./cmd/c2d
+	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '-X main.version=$(VERSION) -X main.built=$(SOURCE_DATE_EPOCH)' -o bin/ ./cmd/actuatord ./cmd/c2d
 
 demo: ## the main job on one screen: a hub, a simulated board, commands and their feedback
 	@go run ./test/demo

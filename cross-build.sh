@@ -2,13 +2,15 @@
 # cross-build.sh [OUTDIR]: actuatord and c2d for every board, static, into dist/.
 #
 # Writes NAME-linux-ARCH, SHA256SUMS and VERSION, and prints a table of sizes. The
-# same commit and Go give the same bytes: no paths, no time, no build id.
-# VERSION=… overrides what git says.
+# same commit and Go give the same bytes: no paths, no build id, and no time but the
+# commit's, below which the daemon believes no clock. VERSION=… and
+# SOURCE_DATE_EPOCH=… override what git says.
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")"
 out=${1:-dist}
 version=${VERSION:-$(git describe --tags --always --dirty 2>/dev/null || echo unknown)}
+built=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || true)}
 
 # name GOARCH GOARM. armv6: Pi 1, Zero, Zero W (and works on all 32-bit systems);
 # armv7: Pi 2 and later with a 32-bit system; arm64: Pi 3 and later; amd64: a desk.
@@ -29,7 +31,7 @@ for target in "${targets[@]}"; do
 	export GOARCH=$arch
 	if [[ $arm == - ]]; then unset GOARM; else export GOARM=$arm; fi
 	for program in "${programs[@]}"; do
-		go build -trimpath -buildvcs=false -ldflags "-s -w -buildid= -X main.version=$version" \
+		go build -trimpath -buildvcs=false -ldflags "-s -w -buildid= -X main.version=$version -X main.built=$built" \
 			-o "$out/$program-linux-$name" "./cmd/$program"
 	done
 done

@@ -41,6 +41,7 @@ func houseTables() tables {
 		// Read it downwards: the pure core, the edges that each know one outside
 		// thing, the loop that knows the edges, and the programs that wire them.
 		imports: map[string][]string{
+			"agent/clock":   {},
 			"agent/command": {},
 			"hub":           {},
 			"hub/link":      {"actuatord/hub"}, // the class of an error; nothing else
@@ -51,20 +52,22 @@ func houseTables() tables {
 			"board/boardtest": {"actuatord/board", conn},
 			"board/linux":     {"actuatord/board", conn, host, unix}, // the only one that can touch a pin
 			"board/sim":       {"actuatord/board", conn},
-			"hub/localhub":    {"actuatord/hub", packets},
-			"hub/mqtt":        {"actuatord/hub", paho, packets}, // packets: its guard reads frames
+			"hub/dial":        {"actuatord/hub"},
+			"hub/https":       {"actuatord/hub", "actuatord/hub/dial"},
+			"hub/localhub":    {"actuatord/hub", packets, "github.com/gorilla/websocket"},
+			"hub/mqtt":        {"actuatord/hub", "actuatord/hub/dial", paho, packets, "github.com/gorilla/websocket"}, // packets: its guard reads frames
 			"persist":         {"actuatord/agent/command", bbolt, unix},
 
 			"agent/config": {"actuatord/board", "actuatord/hub", toml},
 			"agent": {
-				"actuatord/agent/command", "actuatord/agent/config", "actuatord/board", "actuatord/handlers", "actuatord/hub",
-				"actuatord/hub/link", "actuatord/hub/mqtt", "actuatord/persist", "actuatord/systemd",
+				"actuatord/agent/clock", "actuatord/agent/command", "actuatord/agent/config", "actuatord/board", "actuatord/handlers", "actuatord/hub",
+				"actuatord/hub/https", "actuatord/hub/link", "actuatord/hub/mqtt", "actuatord/persist", "actuatord/systemd",
 			},
 			"agent/control": {"actuatord/agent"},
 
 			"cmd/actuatord": {
 				"actuatord/agent/...", "actuatord/board", "actuatord/board/linux", "actuatord/board/sim", "actuatord/handlers",
-				"actuatord/hub", "actuatord/hub/link", "actuatord/hub/mqtt", "actuatord/persist", "actuatord/systemd", unix,
+				"actuatord/hub", "actuatord/hub/dial", "actuatord/hub/https", "actuatord/hub/link", "actuatord/hub/mqtt", "actuatord/persist", "actuatord/systemd", unix,
 			}, // never hub/localhub: the device carries no hub
 			"cmd/c2d":   {"actuatord/hub", "actuatord/hub/localhub"},
 			"test/demo": {}, // drives the programs, as a person would
@@ -72,9 +75,9 @@ func houseTables() tables {
 		},
 
 		keptStd: map[string][]string{
-			"net":         {"agent/control", "board/linux", "cmd/c2d", "hub/localhub", "hub/mqtt", "systemd", "test/demo", "test/site"},
-			"net/http":    {},
-			"crypto/tls":  {"cmd/c2d", "hub/localhub", "hub/mqtt", "test/site"},
+			"net":         {"agent/control", "board/linux", "cmd/actuatord", "cmd/c2d", "hub/dial", "hub/https", "hub/localhub", "hub/mqtt", "systemd", "test/demo", "test/site"}, // cmd/actuatord: names, for check --online; it opens no socket
+			"net/http":    {"hub/https", "hub/localhub"},                                                                                                                          // hub/https: for reading and writing, not its Transport
+			"crypto/tls":  {"cmd/c2d", "hub/dial", "hub/https", "hub/localhub", "hub/mqtt", "test/site"},
 			"os/exec":     {"persist", "test/demo", "test/site"}, // persist: the child that checks the journal
 			"unsafe":      {"board/linux"},                       // ioctl
 			"C":           {},
@@ -87,20 +90,24 @@ func houseTables() tables {
 			"runtime/cgo": {},
 		},
 
-		pure: []string{"agent/command", "hub/link"},
+		pure: []string{"agent/clock", "agent/command", "hub/link"},
 
 		// How many places start one, why, and what ends it.
 		goroutines: map[string]goroutines{
-			"agent": {11, "whatever waits for the hub, the board or the disk, so that the loop never does: connect, subscribe, publish, the board's ping and opening " +
-				"the journal, each bounded by a context and answering through the loop's channel; five times Close of a session, which bounds itself; the storage's timer"},
+			"agent": {16, "whatever waits for the hub, the board or the disk, so that the loop never does: probe, connect, subscribe, publish, a drain's request, asking the " +
+				"hub for the time, the board's ping and opening the journal, each bounded by a context and answering through the loop's channel; five times Close of a " +
+				"session and two of a drain's connection, which bound themselves; the storage's timer"},
 			"agent/control": {5, "one a connection, at most 8, ended by the client, a deadline or the daemon's end; one each that notices a client's going; " +
 				"three that close a socket when the end comes"},
 			"board":         {2, "the keeper, which owns outputs and leases until Close; one worker a bus, so that a stuck bus holds up only itself"},
-			"cmd/actuatord": {2, "the control socket, until the daemon's context ends; opening a board that may hang, where the process ends without it"},
-			"cmd/c2d":       {1, "reads standard input, which knows no cancelling: ends with the process"},
-			"hub/localhub":  {5, "a reader and a writer a connection, ended by its close; two that close a socket with the context; the timer of what is due, stopped by Close"},
-			"hub/mqtt": {4, "PUBACKs in order, until the session's end; sending, which paho does without regard to a context; the session's tearing down, " +
-				"once and bounded; closing the connection under a CONNECT that was given up"},
+			"cmd/actuatord": {3, "the control socket and reloads, until the daemon's context ends; opening a board that may hang, where the process ends without it"},
+			"cmd/c2d":       {2, "reads standard input, which knows no cancelling: ends with the process; serves HTTPS beside MQTT, until either cannot or the end"},
+			"hub/https": {2, "sending a request while its answer is read, until it is written or the connection is closed, which both end before the call does; " +
+				"closing the connection under a request whose context ended"},
+			"hub/dial":     {1, "closes the connection under a proxy whose answer was given up"},
+			"hub/localhub": {6, "one a connection of a listener, and a writer, ended by its close; three that close a listener and its connections with the context; the timer of what is due, stopped by Close"},
+			"hub/mqtt": {5, "PUBACKs in order, until the session's end; sending, which paho does without regard to a context; the session's tearing down, " +
+				"once and bounded; closing the connection under a WebSocket upgrade or a CONNECT that was given up"},
 			"test/site": {2, "serves the local hub until the test's cleanup; waits for a process that was started, until it ends"},
 			"test/demo": {2, "reads a child's output until it ends; kills a child that is late"},
 		},
@@ -113,6 +120,7 @@ func houseTables() tables {
 			"rules_checks_test.go": "one rule after the other; a reader looks up the one that stopped him",
 		},
 		variables: map[string]string{
+			"cmd/actuatord.built":   "set by the linker, read once",
 			"cmd/actuatord.version": "set by the linker, read once",
 			"cmd/c2d.version":       "set by the linker, read once",
 		},

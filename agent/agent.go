@@ -7,11 +7,13 @@ import (
 	"log/slog"
 	"time"
 
+	"actuatord/agent/clock"
 	"actuatord/agent/command"
 	"actuatord/agent/config"
 	"actuatord/board"
 	"actuatord/handlers"
 	"actuatord/hub"
+	"actuatord/hub/https"
 	"actuatord/hub/link"
 	"actuatord/hub/mqtt"
 	"actuatord/persist"
@@ -48,12 +50,20 @@ type Options struct {
 	// again; any other error needs a person, and ends the agent.
 	Open func(ctx context.Context, now time.Time) (*persist.Journal, persist.Opened, error)
 
-	// Connect makes one MQTT session. It runs outside the loop and may take as
-	// long as ctx lets it.
-	Connect func(ctx context.Context, generation uint64, password string) (*mqtt.Session, error)
+	// What reaches the hub. All run outside the loop and may take as long as ctx
+	// lets them; at is the agent's time, which judges certificates.
+	Connect func(ctx context.Context, r link.Rung, generation uint64, id hub.ConnectionString, at func() time.Time, password string) (*mqtt.Session, error)
+	Probe   func(ctx context.Context, r link.Rung, id hub.ConnectionString, at func() time.Time) error
+	REST    func(id hub.ConnectionString, at func() time.Time) *https.Client
 
-	// Clock answers the time, and whether the kernel says it is synchronised.
-	Clock func() (now time.Time, trusted bool)
+	// Time asks the hub for the time (https.Time); nil: it is not asked.
+	Time func(ctx context.Context, id hub.ConnectionString, at func() time.Time, lax bool) (date, arrived time.Time, err error)
+
+	// Kernel answers the kernel's time, and whether it counts it as synchronised.
+	Kernel func() (wall time.Time, synchronised bool)
+	Built  time.Time // when the program was built: no earlier time is believed
+
+	Reload <-chan Reload // new credentials; nil: never
 
 	Control <-chan Request    // what people ask at the socket; nil: nobody does
 	Notify  *systemd.Notifier // nil: not run by systemd
@@ -61,6 +71,12 @@ type Options struct {
 	// Edge, where a test sets it, is called at every point that a crash may
 	// separate from the next, with the point's name.
 	Edge func(string)
+}
+
+// Reload is a connection string to be taken up while running.
+type Reload struct {
+	Identity hub.ConnectionString
+	Done     chan<- error // has room for one; gets exactly one
 }
 
 // unknown wraps what the journal answered to a read or a write: nobody can say
@@ -89,8 +105,13 @@ type Agent struct {
 	pending pending // what waits for the next commit
 	uplink  uplink
 	outbox  outbox
+	alarms  alarms
 	pulse   heartbeat
-	upkeep  time.Time // the next round of pruning and ageing
+
+	clock       clock.Clock
+	timekeeping timekeeping
+	facts       persist.LinkFacts // as they will be with the next commit
+	upkeep      time.Time         // the next round of pruning and ageing
 }
 
 // New makes an agent that has not started.
@@ -111,6 +132,9 @@ func New(o Options) *Agent {
 // returns nil after a clean stop; after an error the process must end.
 func (a *Agent) Run(ctx context.Context) error {
 	a.boot = time.Now()
+	wall, synchronised := a.o.Kernel()
+	a.clock, _ = clock.New(a.boot, wall, a.o.Built).Kernel(a.boot, wall, synchronised)
+	a.uplink.identity = a.o.Identity
 	a.startHeartbeat(a.boot)
 	err := a.openJournal(ctx)
 	if err == nil && a.journal != nil {
@@ -127,19 +151,18 @@ func (a *Agent) Run(ctx context.Context) error {
 
 func (a *Agent) live(ctx context.Context) error {
 	defer a.uplink.close()
-	a.uplink.machine = link.New(uint64(a.boot.UnixNano()))
-	if err := a.perform(a.uplink.machine.Step(link.Start{}, time.Now())); err != nil {
-		return err
-	}
+	h := a.o.Config.Hub
+	a.uplink.machine = link.New(uint64(a.boot.UnixNano()), link.Policy{FallbackAfter: h.FallbackAfter, PollEvery: h.PollEvery, VisitEvery: a.visitEvery()})
 	for {
-		if err := a.advance(); err != nil {
-			return err
-		}
-		if err := a.send(); err != nil {
-			return err
-		}
-		if err := a.tellUnsettled(); err != nil {
-			return err
+		now := time.Now()
+		a.release(now)
+		for _, part := range []func() error{
+			func() error { return a.keepTime(now) }, func() error { return a.begin(now) },
+			a.advance, a.send, a.tellUnsettled, a.work,
+		} {
+			if err := part(); err != nil {
+				return err
+			}
 		}
 		if done, err := a.wait(ctx); done || err != nil {
 			return err
@@ -170,6 +193,8 @@ func (a *Agent) wait(ctx context.Context) (stopped bool, err error) {
 		return false, nil // the next turn tells the link machine
 	case r := <-a.o.Control:
 		return false, a.answer(r)
+	case r := <-a.o.Reload:
+		return false, a.reload(r)
 	case now := <-timer.C:
 		return false, a.tick(now)
 	}
@@ -177,8 +202,8 @@ func (a *Agent) wait(ctx context.Context) (stopped bool, err error) {
 
 // due is the earliest time at which something has to happen by itself.
 func (a *Agent) due() time.Time {
-	at := a.upkeep
-	for _, t := range []time.Time{a.line.retryAt, a.pending.due(), a.uplink.machine.Next(), a.uplink.renewAt, a.outbox.retryAt, a.pulse.at} {
+	at, now := a.upkeep, time.Now()
+	for _, t := range []time.Time{a.line.retryAt, a.pending.due(), a.uplink.machine.Next(), a.drainDue(now), a.timekeeping.sync, a.releaseAt(), a.outbox.retryAt, a.alarms.look, a.pulse.at} {
 		if !t.IsZero() && t.Before(at) {
 			at = t
 		}
@@ -203,15 +228,13 @@ func (a *Agent) tick(now time.Time) error {
 			return err
 		}
 	}
-	if t := a.uplink.renewAt; !t.IsZero() && !now.Before(t) {
-		a.uplink.renewAt = now.Add(a.visitEvery())
-		if err := a.perform(a.uplink.machine.Step(link.Renew{Why: "deliveries are held: what has expired of them clears"}, now)); err != nil {
-			return err
-		}
+	if t := a.drainDue(now); !t.IsZero() && !now.Before(t) && !a.uplink.drain.ended {
+		a.drainStep(link.Tick{}, now)
 	}
 	if t := a.outbox.retryAt; !t.IsZero() && !now.Before(t) {
 		a.outbox.retryAt = time.Time{}
 	}
+	a.watchFaults(now)
 	a.beat(now)
 	if !now.Before(a.upkeep) {
 		return a.keepUp(now)
@@ -226,7 +249,7 @@ func (a *Agent) keepUp(now time.Time) error {
 	if a.careful && now.Sub(a.boot) >= carefulFor {
 		a.careful = false
 	}
-	wall, trusted := a.o.Clock()
+	wall, trusted := a.now(), a.clock.Trusted()
 	if !trusted {
 		return nil
 	}
@@ -326,13 +349,4 @@ func (a *Agent) notify(err error) {
 	if err != nil {
 		a.log.Warn("the service manager was not told", "error", err)
 	}
-}
-
-func (a *Agent) now() time.Time { t, _ := a.o.Clock(); return t }
-
-func (a *Agent) clock() string {
-	if _, trusted := a.o.Clock(); trusted {
-		return "trusted"
-	}
-	return "untrusted"
 }

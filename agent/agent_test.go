@@ -63,9 +63,9 @@ func TestMainJob(t *testing.T) {
 	})
 }
 
-// TestRefusedIsHeld: what cannot be carried out is journalled and reported with
-// its reason, stays at the hub, and keeps nothing behind it from being done.
-func TestRefusedIsHeld(t *testing.T) {
+// TestRefusedIsRejected: what cannot be carried out is journalled, reported with its
+// reason and rejected, and keeps nothing behind it from being done.
+func TestRefusedIsRejected(t *testing.T) {
 	for _, tt := range []struct {
 		name, id, body string
 		edit           func(*hub.Message)
@@ -103,8 +103,8 @@ func TestRefusedIsHeld(t *testing.T) {
 				if got := r.moves("after"); !slices.Equal(got, []string{"lamp on"}) {
 					t.Errorf("the command behind it moved %q; want the lamp on", got)
 				}
-				if q := r.hub.Queue(r.device.ID); len(q) != 2 {
-					t.Errorf("%d messages at the hub; want both: the refused one held, and the completion behind it waiting", len(q))
+				if q := r.hub.Queue(r.device.ID); len(q) != 0 {
+					t.Errorf("%d messages at the hub; want the refused one rejected, and the one behind it completed", len(q))
 				}
 				p.stop()
 			})

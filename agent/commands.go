@@ -26,6 +26,7 @@ type item struct {
 	life     command.Life
 	delivery hub.Delivery
 	received time.Time
+	key      command.Key // before another command was found under it
 	result   board.Result
 	reply    chan<- Answer // of a local command
 }
@@ -40,8 +41,19 @@ func (a *Agent) deliveries() <-chan hub.Delivery {
 	return a.uplink.session.Deliveries()
 }
 
-// receive puts a delivery at the end of the line.
+// same is what tells this delivery's message from others.
+func (it *item) same() sameAs { return sameAs{it.key, it.life.Record.Fingerprint} }
+
+// receive puts a session's delivery at the end of the line.
 func (a *Agent) receive(d hub.Delivery) {
+	it := a.arrived(d)
+	a.uplink.inSession = append(a.uplink.inSession, it.key)
+	a.uplink.delivered = it.received
+	a.join(it)
+}
+
+// arrived makes an item of a delivery.
+func (a *Agent) arrived(d hub.Delivery) *item {
 	a.o.Edge("delivered")
 	c, undecoded := a.table.Decode(d.Message.Body)
 	m := command.Message{ID: d.Message.ID, Expiry: d.Message.Expiry, Enqueued: d.Message.Enqueued, Body: d.Message.Body}
@@ -58,12 +70,13 @@ func (a *Agent) receive(d hub.Delivery) {
 	if d.Via == hub.HTTPS {
 		source = command.OverHTTPS
 	}
-	a.join(&item{life: a.newLife(source, m, c, undecoded), delivery: d, received: time.Now()})
+	l := a.newLife(source, m, c, undecoded)
+	return &item{life: l, delivery: d, received: time.Now(), key: l.Record.Key}
 }
 
 func (a *Agent) newLife(s command.Source, m command.Message, c command.Command, undecoded *command.Refusal) command.Life {
 	a.line.arrival++
-	now, trusted := a.o.Clock()
+	now, trusted := a.now(), a.clock.Trusted()
 	l := command.New(s, m, c, undecoded, a.line.arrival, now)
 	if !trusted {
 		// A date from a wrong clock would make the record look too old, or too
@@ -194,7 +207,7 @@ func (a *Agent) plan(it *item) (*command.Input, error) {
 			return nil, err
 		}
 	}
-	in.Facts = command.Facts{Doubted: h.State != persist.HistoryClear, Careful: a.careful}
+	in.Facts = command.Facts{Doubted: h.State != persist.HistoryClear, Careful: a.careful, Untrusted: !a.clock.Trusted()}
 	if h.Dated {
 		in.Facts.Since = h.Since
 	}

@@ -55,6 +55,7 @@ type Status struct {
 	Outputs   []Output         `json:"outputs"`
 	Journal   persist.Stats    `json:"journal"`
 	Last      []command.Record `json:"last"`
+	Alarms    []Alarm          `json:"alarms"` // by name
 }
 
 // Output is how one output stands.
@@ -114,13 +115,13 @@ func (a *Agent) answer(r Request) error {
 
 func (a *Agent) status() Status {
 	s := Status{
-		Version: a.o.Version, Since: a.boot, Clock: a.clock(), Waiting: len(a.line.waiting),
+		Version: a.o.Version, Since: a.boot, Clock: a.trust(), Waiting: len(a.line.waiting),
 		Outputs: a.outputs(), History: a.journal.History().State.String(),
-		Link: a.uplink.machine.Status(), Journal: a.journal.Stats(),
+		Link: a.uplink.machine.Status(), Journal: a.journal.Stats(), Alarms: a.alarms.list(),
 	}
 	s.Journal.Outbox -= min(s.Journal.Outbox, a.pending.told) // the hub has them; the next commit takes them out
 	if a.uplink.session != nil {
-		s.Unsettled, s.Held = a.uplink.session.Unsettled(), a.uplink.held
+		s.Unsettled, s.Held = a.uplink.session.Unsettled(), len(a.uplink.held)
 	}
 	return s
 }
@@ -196,7 +197,7 @@ func (a *Agent) afterSafe(unsafe error) Answer {
 
 func (a *Agent) reset(r Request) error {
 	was := a.journal.History().State
-	wall, trusted := a.o.Clock()
+	wall, trusted := a.now(), a.clock.Trusted()
 	a.pending.batch.History(persist.History{State: persist.HistoryClear, Since: wall, Dated: trusted})
 	if err := a.commit(); err != nil {
 		return err
@@ -221,7 +222,7 @@ func (a *Agent) answerWithoutJournal(r Request, why error) {
 	switch r.Verb {
 	case AskStatus:
 		r.Reply <- Answer{Status: &Status{
-			Version: a.o.Version, Since: a.boot, Clock: a.clock(), Storage: why.Error(), Outputs: a.outputs(),
+			Version: a.o.Version, Since: a.boot, Clock: a.trust(), Storage: why.Error(), Outputs: a.outputs(), Alarms: a.alarms.list(),
 		}}
 	case AskSafe:
 		r.Reply <- a.afterSafe(a.safe("local"))

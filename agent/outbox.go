@@ -3,69 +3,169 @@ package agent
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"time"
 
 	"actuatord/agent/command"
 	"actuatord/hub"
 )
 
-// publishWithin bounds one report's way to the hub. The hub answers in a
-// fraction of a second; half a minute covers a mobile link that pages.
-const publishWithin = 30 * time.Second
+const (
+	// publishWithin bounds one report's way to the hub. The hub answers in a
+	// fraction of a second; half a minute covers a mobile link that pages.
+	publishWithin = 30 * time.Second
 
-// outbox sends the journal's reports, oldest first and one at a time, whenever
-// a session stands. It backs off by itself and never delays a command.
+	// shortestPause and longestPause bound what passes before a report that was
+	// not confirmed is sent again. The link has its own back-off and a session
+	// takes one report at a time, so there is no herd to spread.
+	shortestPause, longestPause = time.Second, time.Minute
+
+	// telemetryLimit is the hub's bound on a device-to-cloud message, properties
+	// included (hub document, D2C); propertiesRoom is more than ours ever take: a
+	// correlation id of 300 bytes, three times that when escaped, and some words.
+	telemetryLimit, propertiesRoom = 256 << 10, 4 << 10
+
+	// backAfter is how many sessions a report may have been on its way in when
+	// they ended (design §6, reports). One is chance; so are two on a bad link.
+	backAfter = 3
+)
+
+// outbox sends the journal's reports, oldest first and one at a time, over
+// whatever link stands. It backs off by itself and never delays a command.
+//
+// A report that takes the session down with it must not keep all others from the
+// hub: after backAfter such losses it waits until everything else is sent, and is
+// tried again then, for as long as the journal holds it. That is kept in memory
+// only: on disk it would cost a write for each loss of a session, and what a
+// restart forgets is learnt again in as many sessions.
 type outbox struct {
-	more    bool   // the journal may hold reports behind sent
-	flying  bool   // one is on its way
-	sent    uint64 // the last that the hub has confirmed
+	more    bool      // there may be something to send
+	flying  bool      // one is on its way
+	sent    uint64    // up to this one all are confirmed, lost, or in back
+	head    suspect   // of those behind sent, the one that was blamed last
+	back    []suspect // those that wait for all others, in the order of their next try
+	last    attempt   // what was sent last; zero: it was confirmed, or blamed
+	link    uint64    // the generation that carries reports; 0: none does
 	retryAt time.Time
 	pause   time.Duration
 }
 
-// send puts the next report on its way, if there is one and a session to carry
-// it. A report is only ever sent from disk, so that what the hub knows survives.
+// A suspect is a report that was on its way when a session ended.
+type suspect struct {
+	seq    uint64
+	losses int
+}
+
+type attempt struct{ seq, generation uint64 }
+
+// send puts the next report on its way, if there is one and a link to carry it.
+// A report is only ever sent from disk, so that what the hub knows survives.
 func (a *Agent) send() error {
 	o := &a.outbox
-	if o.flying || !o.more || !o.retryAt.IsZero() || !a.uplink.subscribed || a.stopping {
+	publish, generation := a.uplink.publisher()
+	if blamed := o.onto(generation); blamed != 0 {
+		a.log.Warn("a report was on its way when one session after the other ended: everything else is sent before it", "seq", blamed)
+	}
+	if o.flying || publish == nil || !o.retryAt.IsZero() || a.stopping {
 		return nil
 	}
-	next, err := a.journal.Outbox(o.sent, 1)
-	if err != nil {
-		return unknown(err)
-	}
-	if o.more = len(next) > 0; !o.more {
+	for o.more {
+		rep, err := a.nextReport()
+		if err != nil || rep == nil {
+			return err
+		}
+		t, err := telemetry(*rep)
+		if err != nil {
+			a.loseReport(rep.Seq, err)
+			continue
+		}
+		a.fly(publish, t, attempt{rep.Seq, generation})
 		return nil
 	}
-	t, err := telemetry(next[0])
-	if err != nil {
-		a.log.Error("a report cannot be encoded and is passed over", "seq", next[0].Seq, "error", err)
-		o.sent = next[0].Seq
-		return nil
-	}
-	o.flying = true
-	s, seq := a.uplink.session, next[0].Seq
-	go func() {
-		ctx, cancel := context.WithTimeout(a.uplink.ctx, publishWithin)
-		defer cancel()
-		err := s.Publish(ctx, t)
-		a.post(a.uplink.ctx, func() error { a.published(seq, err); return nil })
-	}()
 	return nil
 }
 
-// telemetry is how a report travels. Without both content type and encoding a
-// hub route cannot look into the body (hub document, message routing).
-func telemetry(r command.Report) (hub.Telemetry, error) {
-	body, err := json.Marshal(r)
-	t := hub.Telemetry{
-		CorrelationID: r.MessageID, ContentType: "application/json", ContentEncoding: "utf-8",
-		Properties: map[string]string{"kind": r.Kind}, Body: body,
+// onto takes note of what carries reports now, and answers the report that goes to
+// the back because of it; 0: none. What was sent over the link that is gone and was
+// not confirmed by it, be it because its time ran out, is blamed for the loss. Where
+// the loss has another cause, three in a row that hit the same report are rare, and
+// cost it nothing but its place.
+func (o *outbox) onto(generation uint64) (blamed uint64) {
+	if o.flying {
+		return 0 // its answer is on the way here
 	}
-	if r.Outcome != "" {
-		t.Properties["outcome"] = r.Outcome
+	if l := o.last; l.seq != 0 && l.generation != generation {
+		o.last = attempt{}
+		blamed = o.blame(l.seq)
 	}
-	return t, err
+	if generation != o.link {
+		o.link, o.pause, o.retryAt = generation, 0, time.Time{}
+	}
+	return blamed
+}
+
+// blame counts a loss, and answers seq if that takes it to the back.
+func (o *outbox) blame(seq uint64) uint64 {
+	if len(o.back) > 0 && o.back[0].seq == seq {
+		if o.back[0].losses++; o.back[0].losses < backAfter {
+			return 0
+		}
+		o.back = append(o.back[1:], suspect{seq: seq})
+		return seq
+	}
+	if o.head.seq != seq {
+		o.head = suspect{seq: seq}
+	}
+	if o.head.losses++; o.head.losses < backAfter {
+		return 0
+	}
+	o.sent, o.back = seq, append(o.back, suspect{seq: seq})
+	return seq
+}
+
+// settled takes seq out: it needs no sending any more.
+func (o *outbox) settled(seq uint64) {
+	if len(o.back) > 0 && o.back[0].seq == seq {
+		o.back = o.back[1:]
+		return
+	}
+	o.sent = seq
+}
+
+// nextReport is the report to send now: the oldest, or if there is no other the
+// first of those at the back. nil: none.
+func (a *Agent) nextReport() (*command.Report, error) {
+	o := &a.outbox
+	next, err := a.journal.Outbox(o.sent, 1)
+	if err != nil {
+		return nil, unknown(err)
+	}
+	if len(next) > 0 {
+		return &next[0], nil
+	}
+	for len(o.back) > 0 {
+		seq := o.back[0].seq
+		if next, err = a.journal.Outbox(seq-1, 1); err != nil {
+			return nil, unknown(err)
+		}
+		if len(next) > 0 && next[0].Seq == seq {
+			return &next[0], nil
+		}
+		o.back = o.back[1:] // a full outbox has thrown it out
+	}
+	o.more = false
+	return nil, nil
+}
+
+// fly sends t outside the loop.
+func (a *Agent) fly(publish func(context.Context, hub.Telemetry) error, t hub.Telemetry, at attempt) {
+	a.outbox.flying, a.outbox.last = true, at
+	go func() {
+		ctx, cancel := context.WithTimeout(a.uplink.ctx, publishWithin)
+		defer cancel()
+		err := publish(ctx, t)
+		a.post(a.uplink.ctx, func() error { a.published(at.seq, err); return nil })
+	}()
 }
 
 // published takes the hub's word, or the lack of it. Only a confirmed report is
@@ -74,13 +174,44 @@ func (a *Agent) published(seq uint64, err error) {
 	o := &a.outbox
 	o.flying = false
 	if err != nil {
-		o.pause = min(max(2*o.pause, time.Second), time.Minute)
+		o.pause = min(max(2*o.pause, shortestPause), longestPause)
 		o.retryAt = time.Now().Add(o.pause)
 		a.log.Warn("report not confirmed", "seq", seq, "error", err, "again", o.pause)
 		return
 	}
-	o.sent, o.pause = seq, 0
+	o.last, o.pause = attempt{}, 0
+	o.settled(seq)
 	a.pending.batch.Confirm(seq)
 	a.pending.told++
 	a.pending.lazily(time.Now())
+}
+
+// loseReport gives up a report that can never be sent. Its number is missing at
+// the hub, which is how its reader learns of it.
+func (a *Agent) loseReport(seq uint64, why error) {
+	a.log.Error("a report cannot be sent and is lost", "seq", seq, "error", why)
+	a.outbox.settled(seq)
+	a.pending.batch.Lose(seq)
+	a.pending.told++
+	a.pending.lazily(time.Now())
+}
+
+// telemetry is how a report travels. Without both content type and encoding a
+// hub route cannot look into the body (hub document, message routing).
+func telemetry(r command.Report) (hub.Telemetry, error) {
+	body, err := json.Marshal(r)
+	if err != nil {
+		return hub.Telemetry{}, fmt.Errorf("encode report: %w", err)
+	}
+	if len(body) > telemetryLimit-propertiesRoom {
+		return hub.Telemetry{}, fmt.Errorf("encode report: %d bytes are more than the hub takes", len(body))
+	}
+	t := hub.Telemetry{
+		CorrelationID: r.MessageID, ContentType: "application/json", ContentEncoding: "utf-8",
+		Properties: map[string]string{"kind": r.Kind}, Body: body,
+	}
+	if r.Outcome != "" {
+		t.Properties["outcome"] = r.Outcome
+	}
+	return t, nil
 }

@@ -30,7 +30,7 @@ type pending struct {
 	records map[command.Key]command.Record // of the batch; a look-up must see them
 	newest  map[string]command.Newest      // of the batch
 	settled []func()                       // leave behind the commit, in order
-	told    uint64                         // reports the hub has confirmed
+	told    uint64                         // reports that leave the outbox with it
 	urgent  time.Time                      // when the first outcome joined; zero: none
 	lazy    time.Time                      // when the first thing joined that can wait
 }
@@ -96,6 +96,7 @@ func (a *Agent) commitIfUrgent() error {
 func (a *Agent) commit() error {
 	p := a.pending
 	a.pending = pending{}
+	a.alarms.join(&p.batch)
 	if !p.batch.Empty() {
 		a.o.Edge("before commit")
 		if err := a.journal.Commit(&p.batch); err != nil {
@@ -103,6 +104,8 @@ func (a *Agent) commit() error {
 		}
 		a.o.Edge("after commit")
 		a.outbox.more = true
+		a.alarms.untold = nil
+		a.historyAlarm()
 	}
 	for _, leave := range p.settled {
 		leave()
@@ -143,7 +146,7 @@ func named(levels map[string]board.Level) map[string]string {
 }
 
 func (a *Agent) stamped(r command.Report) command.Report {
-	r.V, r.At, r.Clock = 1, a.now().UTC(), a.clock()
+	r.V, r.At, r.Clock = 1, a.now().UTC(), a.trust()
 	return r
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"actuatord/board"
 	"actuatord/hub"
+	"actuatord/hub/link"
 	"actuatord/hub/localhub"
 	"actuatord/hub/mqtt"
 	"actuatord/persist"
@@ -114,20 +115,21 @@ func TestHashAcrossAClockStep(t *testing.T) {
 		settle(time.Second)
 		p.stop()
 		var synced atomic.Bool
+		r.noREST.Store(true) // its Date would tell the time
 		r.mangle = func(o *Options) {
-			o.Clock = func() (time.Time, bool) {
+			o.Kernel = func() (time.Time, bool) {
 				if synced.Load() {
 					return time.Now(), true
 				}
 				return time.Now().Add(-72 * time.Hour), false
 			}
 			connect := o.Connect
-			o.Connect = func(ctx context.Context, g uint64, _ string) (*mqtt.Session, error) {
-				return connect(ctx, g, hub.SignSAS("localhost/devices/"+r.device.ID, r.device.Primary, "", time.Now().Add(time.Hour)))
+			o.Connect = func(ctx context.Context, rung link.Rung, g uint64, id hub.ConnectionString, _ func() time.Time, _ string) (*mqtt.Session, error) {
+				return connect(ctx, rung, g, id, time.Now, hub.SignSAS("localhost/devices/"+r.device.ID, r.device.Primary, "", time.Now().Add(time.Hour)))
 			}
 		}
 		p = r.start()
-		settle(time.Second)
+		settle(2 * time.Minute)
 		if err := r.hub.Inject(localhub.Fault{Packet: localhub.PacketPuback, Effect: localhub.DropBefore}); err != nil {
 			t.Fatal(err)
 		}
@@ -153,7 +155,7 @@ func TestLossIsDatedAtOnce(t *testing.T) {
 		p.stop()
 		r.dir = memoryDir(t)
 		var synced atomic.Bool
-		r.mangle = func(o *Options) { o.Clock = func() (time.Time, bool) { return time.Now(), synced.Load() } }
+		r.mangle = func(o *Options) { o.Kernel = func() (time.Time, bool) { return time.Now(), synced.Load() } }
 		p = r.start()
 		settle(time.Minute)
 		synced.Store(true)
@@ -198,12 +200,12 @@ func TestHousekeeping(t *testing.T) {
 		started := make(chan struct{})
 		r.mangle = func(o *Options) {
 			connect := o.Connect
-			o.Connect = func(ctx context.Context, g uint64, token string) (*mqtt.Session, error) {
+			o.Connect = func(ctx context.Context, rung link.Rung, g uint64, id hub.ConnectionString, at func() time.Time, token string) (*mqtt.Session, error) {
 				<-started
 				if f := p.agent.journal.LinkFacts(); g == 1 && f.Connect != persist.ConnectIntended {
 					t.Errorf("CONNECT is sent with the fact %d in the journal", f.Connect)
 				}
-				return connect(ctx, g, token)
+				return connect(ctx, rung, g, id, at, token)
 			}
 		}
 		if err := r.hub.Inject(localhub.Fault{Packet: localhub.PacketSubscribe, Effect: localhub.Refuse}); err != nil {

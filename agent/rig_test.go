@@ -23,6 +23,9 @@ import (
 	"actuatord/board"
 	"actuatord/board/sim"
 	"actuatord/hub"
+	"actuatord/hub/dial"
+	"actuatord/hub/https"
+	"actuatord/hub/link"
 	"actuatord/hub/localhub"
 	"actuatord/hub/mqtt"
 	"actuatord/persist"
@@ -50,6 +53,9 @@ type rig struct {
 	trusted bool
 	deft    config.Default
 	visits  int // [hub] settle_visits
+	policy  config.Unrejectable
+	noMQTT  atomic.Bool // 8883 and 443's WebSocket are closed
+	noREST  atomic.Bool // 443 is closed
 	mangle  func(*Options)
 	pipes   []net.Conn
 	pipesMu sync.Mutex
@@ -74,7 +80,7 @@ func profile() board.Profile {
 
 func newRig(t *testing.T, o localhub.Options) *rig {
 	t.Helper()
-	r := &rig{t: t, dir: memoryDir(t), profile: profile(), cut: -1, trusted: true}
+	r := &rig{t: t, dir: memoryDir(t), profile: profile(), cut: -1, trusted: true, visits: 12, policy: config.Unrejectable{Hold: true}}
 	r.hub = localhub.New(o)
 	t.Cleanup(r.hub.Close)
 	var err error
@@ -106,16 +112,36 @@ func memoryDir(t *testing.T) string {
 	return dir
 }
 
-// dial is the network: a pipe whose other end the hub serves under TLS.
-func (r *rig) dial(context.Context, string, string) (net.Conn, error) {
-	if r.noLink.Load() {
+func (r *rig) session(rung link.Rung, at func() time.Time, log *slog.Logger) mqtt.Config {
+	return mqtt.Config{Host: "localhost", DeviceID: r.device.ID, WebSocket: rung == link.RungWebSocket, Road: dial.Config{Roots: r.roots, Proxy: "none", TCP: r.dialSession, Now: at}, Log: log}
+}
+
+func (r *rig) rest(at func() time.Time) https.Config {
+	return https.Config{Host: "localhost", DeviceID: r.device.ID, Road: dial.Config{Roots: r.roots, Proxy: "none", TCP: r.dial, Now: at}}
+}
+
+func (r *rig) dialSession(ctx context.Context, network, addr string) (net.Conn, error) {
+	if r.noMQTT.Load() {
+		return nil, errors.New("the port is closed")
+	}
+	return r.dial(ctx, network, addr)
+}
+
+// dial is the network: a pipe whose other end the hub serves under TLS, by port.
+func (r *rig) dial(_ context.Context, _, addr string) (net.Conn, error) {
+	web := strings.HasSuffix(addr, ":443")
+	if r.noLink.Load() || web && r.noREST.Load() {
 		return nil, errors.New("no route to the hub")
 	}
 	device, server := net.Pipe()
 	r.pipesMu.Lock()
 	r.pipes = append(r.pipes, device, server)
 	r.pipesMu.Unlock()
-	go r.hub.ServeConn(tls.Server(server, r.server))
+	serve := r.hub.ServeConn
+	if web {
+		serve = r.hub.ServeWebConn
+	}
+	go serve(tls.Server(server, r.server))
 	return device, nil
 }
 
@@ -157,17 +183,21 @@ func (r *rig) start() *process {
 	p.board = board.Open(r.profile, p.wires, nil)
 	p.wires.armed.Store(true)
 	o := Options{
-		Config:   config.Config{Profile: r.profile, Hub: config.Hub{SettleVisits: r.visits}, Journal: config.Journal{Path: r.journal()}, Default: r.deft},
+		Config:   config.Config{Profile: r.profile, Hub: config.Hub{SettleVisits: r.visits, FallbackAfter: 5 * time.Minute, PollEvery: 25 * time.Minute, OnUnrejectable: r.policy}, Journal: config.Journal{Path: r.journal()}, Default: r.deft},
 		Identity: hub.ConnectionString{HostName: "localhost", DeviceID: r.device.ID, Key: r.device.Primary},
 		Board:    p.board, Version: "test", Log: log, Control: p.control,
 		Open: func(ctx context.Context, now time.Time) (*persist.Journal, persist.Opened, error) {
 			return persist.Open(ctx, r.journal(), persist.Identity{Hub: "localhost", Device: r.device.ID}, now, persist.Options{Volatile: true})
 		},
-		Connect: func(ctx context.Context, generation uint64, password string) (*mqtt.Session, error) {
-			return mqtt.Connect(ctx, mqtt.Config{Host: "localhost", DeviceID: r.device.ID, Roots: r.roots, Dial: r.dial, Log: log}, generation, password)
+		Connect: func(ctx context.Context, rung link.Rung, generation uint64, _ hub.ConnectionString, at func() time.Time, password string) (*mqtt.Session, error) {
+			return mqtt.Connect(ctx, r.session(rung, at, log), generation, password)
 		},
-		Clock: func() (time.Time, bool) { return time.Now(), r.trusted },
-		Edge:  func(where string) { r.at(p, where) },
+		Probe: func(ctx context.Context, rung link.Rung, _ hub.ConnectionString, at func() time.Time) error {
+			return mqtt.Probe(ctx, r.session(rung, at, log))
+		},
+		REST:   func(_ hub.ConnectionString, at func() time.Time) *https.Client { return https.New(r.rest(at)) },
+		Kernel: func() (time.Time, bool) { return time.Now(), r.trusted },
+		Edge:   func(where string) { r.at(p, where) },
 	}
 	if r.mangle != nil {
 		r.mangle(&o)
@@ -361,25 +391,4 @@ func (r *rig) dump() string {
 	r.logMu.Lock()
 	defer r.logMu.Unlock()
 	return b.String() + string(trace) + r.logs.String()
-}
-
-// fill puts many commands into the journal that are older than it remembers any.
-func (r *rig) fill(t *testing.T, many int) {
-	t.Helper()
-	j, _, err := persist.Open(t.Context(), r.journal(), persist.Identity{Hub: "localhost", Device: r.device.ID}, time.Now(), persist.Options{Volatile: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer j.Close()
-	old := time.Now().Add(-30 * 24 * time.Hour)
-	for n := 0; n < many; {
-		var b persist.Batch
-		for range min(1000, many-n) {
-			n++
-			b.Conclude(command.Record{Key: command.Key(fmt.Sprint("m:old", n)), State: command.Done, Arrival: uint64(n), FirstSeen: old, LastSeen: old}, command.Report{Kind: command.KindOutcome})
-		}
-		if err := j.Commit(&b); err != nil {
-			t.Fatal(err)
-		}
-	}
 }

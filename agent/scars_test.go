@@ -13,6 +13,7 @@ import (
 	"actuatord/agent/command"
 	"actuatord/board"
 	"actuatord/hub"
+	"actuatord/hub/link"
 	"actuatord/hub/localhub"
 	"actuatord/hub/mqtt"
 )
@@ -284,34 +285,15 @@ func TestOneConnectionAtATime(t *testing.T) {
 	bubble(t, localhub.Options{}, func(t *testing.T, r *rig) {
 		r.mangle = func(o *Options) {
 			connect := o.Connect
-			o.Connect = func(ctx context.Context, g uint64, token string) (*mqtt.Session, error) {
+			o.Connect = func(ctx context.Context, rung link.Rung, g uint64, id hub.ConnectionString, at func() time.Time, token string) (*mqtt.Session, error) {
 				if connected, _ := r.hub.Status(r.device.ID); connected {
 					t.Errorf("generation %d: CONNECT while the hub has our last connection", g)
 				}
-				return connect(ctx, g, token)
+				return connect(ctx, rung, g, id, at, token)
 			}
 		}
 		p := r.start()
 		settle(6 * time.Hour)
-		p.stop()
-	})
-}
-
-// TestHeldDeliveryDelaysRenewal: at 80 % of the token's life nothing may be
-// unsettled; at 95 % it is renewed regardless.
-func TestHeldDeliveryDelaysRenewal(t *testing.T) {
-	bubble(t, localhub.Options{}, func(t *testing.T, r *rig) {
-		p := r.start()
-		settle(time.Second)
-		r.send("held", `{"target":"nuke","action":"on"}`)
-		settle(56 * time.Minute)
-		if s := p.ask(Request{Verb: AskStatus}).Status; s.Link.Generation != 1 || s.Unsettled != 1 {
-			t.Errorf("after 56 min generation %d, %d unsettled; want the first session still", s.Link.Generation, s.Unsettled)
-		}
-		settle(3 * time.Minute)
-		if s := p.ask(Request{Verb: AskStatus}).Status; s.Link.Generation != 2 {
-			t.Errorf("after 59 min generation %d; want it renewed", s.Link.Generation)
-		}
 		p.stop()
 	})
 }

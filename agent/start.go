@@ -16,6 +16,10 @@ const hubsLongestTTL = 48 * time.Hour
 // message is looked at: commands that were started, leases that its end cut,
 // and whether this run has to be careful.
 func (a *Agent) recover() error {
+	a.facts = a.journal.LinkFacts()
+	if !a.clock.Trusted() {
+		a.clock, _ = a.clock.Raise(time.Now(), a.facts.LastTrusted)
+	}
 	now := a.now()
 	if a.uplink.ctx == nil {
 		a.uplink.ctx, a.uplink.cancel = context.WithCancel(context.Background())
@@ -97,7 +101,7 @@ func (a *Agent) level(target string) string {
 // nothing from before them can still be on the hub.
 func (a *Agent) aged(now time.Time) (persist.History, bool) {
 	h := a.journal.History()
-	_, trusted := a.o.Clock()
+	trusted := a.clock.Trusted()
 	switch {
 	case h.State == persist.HistoryClear || !trusted:
 		return h, false

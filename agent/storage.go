@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"actuatord/agent/command"
 	"actuatord/persist"
 )
 
@@ -29,6 +30,7 @@ func (a *Agent) openJournal(ctx context.Context) error {
 		}
 		if err == nil || ctx.Err() != nil {
 			if a.journal != nil {
+				a.clear(command.AlarmStorage)
 				a.notify(a.o.Notify.Ready())
 			}
 			return nil
@@ -38,6 +40,7 @@ func (a *Agent) openJournal(ctx context.Context) error {
 			return err // a person has to do something first
 		}
 		why = err
+		a.raise(command.AlarmStorage, err.Error())
 		a.log.Error("the journal cannot be used: outputs stay safe, nothing is carried out, messages stay on the hub", "error", err, "again", storageRetry)
 		a.notify(a.o.Notify.Ready()) // a full disk must not become a restart loop
 		a.notify(a.o.Notify.Status(fmt.Sprintf("storage: %v", err)))

@@ -16,19 +16,30 @@ import (
 // as much again for the rest.
 const connectWithin = 60 * time.Second
 
-// uplink is the session, as package link wants it.
+// subackEvery is how often a SUBACK is written: the link takes one for good for a
+// day, and a session is renewed every 48 minutes.
+const subackEvery = 6 * time.Hour
+
+// uplink is the session or the drain, as package link wants it.
 type uplink struct {
 	machine    *link.Machine
+	started    bool
+	identity   hub.ConnectionString
 	session    *mqtt.Session // nil: none
+	drain      *drain        // nil: none; never together with a session
 	subscribed bool
-	first      bool      // the journal's very first CONNECT is on its way
-	unsettled  int       // as last told to the machine
-	held       int       // deliveries of this session that are owed a reject
-	renewAt    time.Time // when the session is renewed because of them; zero: none is held
-	cause      error     // why we close the session, where we do
+	first      bool   // the journal's very first CONNECT is on its way
+	told       [2]int // unsettled and owed, as last told to the machine
+	cause      error  // why we close the session, where we do
 	ctx        context.Context
 	cancel     context.CancelFunc
 	giveUp     context.CancelFunc // ends the attempt under way
+
+	inSession   []command.Key       // what the present session delivered, in order, from the oldest unsettled on
+	delivered   time.Time           // when a session last delivered something
+	outstanding map[command.Key]int // what dead sessions delivered and nobody has settled since
+	held        []held              // deliveries of this session that are owed a reject
+	deaf        bool                // the last settle visit got no answer
 }
 
 // close ends every goroutine that works for the uplink.
@@ -36,6 +47,19 @@ func (u *uplink) close() {
 	u.cancel()
 	if u.session != nil {
 		go u.session.Close()
+	}
+	if u.drain != nil {
+		go u.drain.client.Close()
+	}
+}
+
+// seen takes note that a message that a dead session delivered has been settled.
+func (u *uplink) seen(k command.Key) {
+	switch n := u.outstanding[k]; {
+	case n > 1:
+		u.outstanding[k] = n - 1
+	case n == 1:
+		delete(u.outstanding, k)
 	}
 }
 
@@ -77,11 +101,19 @@ func (u *uplink) lost() <-chan struct{} {
 func (a *Agent) perform(actions []link.Action) error {
 	for _, action := range actions {
 		switch do := action.(type) {
+		case link.Probe:
+			a.probe(do)
 		case link.Connect:
 			if err := a.intend(); err != nil {
 				return err
 			}
-			a.connect(do.Generation)
+			a.connect(do)
+		case link.Subscribe:
+			a.subscribe()
+		case link.OpenDrain:
+			if err := a.openDrain(do); err != nil {
+				return err
+			}
 		case link.Disconnect:
 			a.log.Info("leaving the session", "generation", do.Generation, "why", do.Why)
 			if s := a.uplink.session; s != nil && s.Generation() == do.Generation {
@@ -91,33 +123,82 @@ func (a *Agent) perform(actions []link.Action) error {
 			}
 		}
 	}
+	a.judgeLink()
 	return nil
+}
+
+// note changes what the link must not forget, with the next commit.
+func (a *Agent) note(change func(*persist.LinkFacts)) {
+	change(&a.facts)
+	a.pending.batch.Link(a.facts)
+}
+
+// judgeLink says what a person should know of the link, and writes which rung
+// carried a stable session, with whatever commit comes: a restart begins with it.
+func (a *Agent) judgeLink() {
+	s := a.uplink.machine.Status()
+	if s.Cause == hub.CauseClosedEarly {
+		a.raise(command.AlarmSameID, "sessions end seconds after they begin: another program or device seems to use this device's id")
+	}
+	if !s.Stable {
+		return
+	}
+	a.clear(command.AlarmSameID)
+	a.clear(command.AlarmFirstSubscribe)
+	if good := a.uplink.machine.Good(); link.Rung(a.facts.Rung) != good {
+		a.note(func(f *persist.LinkFacts) { f.Rung = uint8(good) })
+		a.pending.lazily(time.Now())
+	}
+}
+
+// probe looks whether the hub can be reached, outside the loop.
+func (a *Agent) probe(do link.Probe) {
+	ctx, cancel := context.WithTimeout(a.uplink.ctx, connectWithin)
+	a.uplink.giveUp = cancel
+	id, at := a.uplink.identity, a.at()
+	go func() {
+		defer cancel()
+		err := a.o.Probe(ctx, do.Rung, id, at)
+		a.post(a.uplink.ctx, func() error {
+			now := time.Now()
+			if err != nil {
+				a.log.Warn("the hub cannot be reached", "rung", do.Rung.String(), "cause", hub.CauseOf(err), "error", err)
+				return a.perform(a.uplink.machine.Step(link.Refused{Generation: do.Generation, Err: err}, now))
+			}
+			return a.perform(a.uplink.machine.Step(link.Reached{Generation: do.Generation}, now))
+		})
+	}()
+}
+
+// token signs for everything that belongs to the device, for tokenLife from now.
+func (a *Agent) token() string {
+	id := a.uplink.identity
+	return hub.SignSAS(hub.Resource(id.HostName, id.DeviceID), id.Key, "", a.now().Add(tokenLife))
 }
 
 // intend makes durable that a CONNECT is about to be sent, before the first one
 // ever is: a session found at the hub later may then be our own.
 func (a *Agent) intend() error {
-	f := a.journal.LinkFacts()
-	if f.Connect != persist.ConnectNever {
+	if a.facts.Connect != persist.ConnectNever {
 		return nil
 	}
-	f.Connect = persist.ConnectIntended
-	a.pending.batch.Link(f)
+	a.note(func(f *persist.LinkFacts) { f.Connect = persist.ConnectIntended })
 	a.uplink.first = true
 	return a.commit()
 }
 
 // connect makes one attempt, outside the loop.
-func (a *Agent) connect(generation uint64) {
-	expiry := a.now().Add(tokenLife)
-	id := a.o.Identity
-	ctx, cancel := context.WithTimeout(a.uplink.ctx, connectWithin)
+func (a *Agent) connect(do link.Connect) {
+	if do.Blind {
+		a.raise(command.AlarmFirstSubscribe, "the queue could not be looked at over HTTPS before the first SUBSCRIBE: the hub may have rejected what was waiting")
+	}
+	ctx, cancel := context.WithTimeout(a.uplink.ctx, do.Within)
 	a.uplink.giveUp = cancel
+	id, at, token := a.uplink.identity, a.at(), a.token()
 	go func() {
 		defer cancel()
-		token := hub.SignSAS(id.HostName+"/devices/"+id.DeviceID, id.Key, "", expiry)
-		s, err := a.o.Connect(ctx, generation, token)
-		taken := a.post(a.uplink.ctx, func() error { return a.connected(generation, s, err) })
+		s, err := a.o.Connect(ctx, do.Rung, do.Generation, id, at, token)
+		taken := a.post(a.uplink.ctx, func() error { return a.connected(do.Generation, s, err) })
 		if !taken && s != nil {
 			s.Close()
 		}
@@ -133,10 +214,22 @@ func (a *Agent) connected(generation uint64, s *mqtt.Session, err error) error {
 		return a.perform(a.uplink.machine.Step(link.Refused{Generation: generation, Err: err}, now))
 	}
 	u := &a.uplink
-	u.session, u.subscribed, u.unsettled, u.cause, u.held, u.renewAt = s, false, 0, nil, 0, time.Time{}
+	u.session, u.subscribed, u.told, u.cause, u.held, u.inSession = s, false, [2]int{}, nil, nil, nil
 	a.log.Info("session", "generation", s.Generation(), "stored", s.SessionPresent())
 	if err := a.judgeHistory(s.SessionPresent()); err != nil {
 		return err
+	}
+	return a.perform(u.machine.Step(link.Connected{
+		Generation: generation, Stored: s.SessionPresent(),
+		Renew80: now.Add(tokenLife * 80 / 100), Renew95: now.Add(tokenLife * 95 / 100),
+	}, now))
+}
+
+// subscribe asks for messages on the present session, outside the loop.
+func (a *Agent) subscribe() {
+	u, s := &a.uplink, a.uplink.session
+	if s == nil {
+		return
 	}
 	go func() {
 		ctx, cancel := context.WithTimeout(u.ctx, connectWithin)
@@ -144,9 +237,6 @@ func (a *Agent) connected(generation uint64, s *mqtt.Session, err error) error {
 		err := s.Subscribe(ctx)
 		a.post(u.ctx, func() error { return a.subscribed(s, err) })
 	}()
-	return a.perform(u.machine.Step(link.Connected{
-		Generation: generation, Renew80: now.Add(tokenLife * 80 / 100), Renew95: now.Add(tokenLife * 95 / 100),
-	}, now))
 }
 
 // judgeHistory reads from the first CONNACK what it says of the past. Without a
@@ -154,14 +244,12 @@ func (a *Agent) connected(generation uint64, s *mqtt.Session, err error) error {
 // was, and is gone; unless an earlier CONNECT of our own may have made it, then
 // the doubt stays.
 func (a *Agent) judgeHistory(present bool) error {
-	f := a.journal.LinkFacts()
-	if f.Connect == persist.ConnectAnswered {
+	if a.facts.Connect == persist.ConnectAnswered {
 		return nil
 	}
-	f.Connect = persist.ConnectAnswered
-	a.pending.batch.Link(f)
+	a.note(func(f *persist.LinkFacts) { f.Connect = persist.ConnectAnswered })
 	h := a.journal.History()
-	wall, trusted := a.o.Clock()
+	wall, trusted := a.now(), a.clock.Trusted()
 	switch {
 	case h.State != persist.HistoryInDoubt:
 	case !present:
@@ -185,13 +273,13 @@ func (a *Agent) subscribed(s *mqtt.Session, err error) error {
 	}
 	a.uplink.subscribed = true
 	a.outbox.more = true
-	f := a.journal.LinkFacts()
-	f.LastSuback = a.now()
-	a.pending.batch.Link(f)
-	a.pending.lazily(time.Now())
+	if now := a.now(); a.facts.FirstDrains > 0 || now.Sub(a.facts.LastSuback).Abs() >= subackEvery {
+		a.note(func(f *persist.LinkFacts) { f.LastSuback, f.FirstDrains = now, 0 })
+		a.pending.urge(time.Now())
+	}
 	a.log.Info("subscribed", "generation", s.Generation())
-	a.notify(a.o.Notify.Status("connected over MQTT"))
-	return nil
+	a.notify(a.o.Notify.Status("connected over " + a.uplink.machine.Status().Rung.String()))
+	return a.perform(a.uplink.machine.Step(link.Subscribed{Generation: s.Generation()}, time.Now()))
 }
 
 // sessionEnded forgets the session. What it delivered is carried out, in order,
@@ -213,7 +301,7 @@ func (a *Agent) sessionEnded() error {
 	}
 	a.log.Warn("session ended", "generation", generation, "cause", hub.CauseOf(err), "error", err)
 	s := u.session
-	u.session, u.subscribed, u.held, u.renewAt = nil, false, 0, time.Time{}
+	u.bury()
 	a.notify(a.o.Notify.Status("not connected: " + hub.CauseOf(err)))
 	go func() {
 		s.Close() // returns when the connection is closed: two of ours would take turns in throwing each other out
@@ -224,49 +312,43 @@ func (a *Agent) sessionEnded() error {
 	return nil
 }
 
-// tellUnsettled lets the machine know whether a renewal would cost a redelivery.
+// bury remembers what the session leaves unsettled: its last deliveries, since
+// PUBACKs leave in the order of receipt.
+func (u *uplink) bury() {
+	n := min(u.session.Unsettled(), len(u.inSession))
+	if u.outstanding == nil {
+		u.outstanding = map[command.Key]int{}
+	}
+	for _, k := range u.inSession[len(u.inSession)-n:] {
+		u.outstanding[k]++
+	}
+	u.session, u.subscribed, u.held, u.inSession = nil, false, nil, nil
+}
+
+// tellUnsettled lets the machine know whether a renewal would cost a redelivery,
+// and whether there is something that only a settle visit can answer.
 func (a *Agent) tellUnsettled() error {
 	u := &a.uplink
 	if u.session == nil {
 		return nil
 	}
 	n := u.session.Unsettled()
-	if n == u.unsettled {
-		return nil
+	u.inSession = u.inSession[max(0, len(u.inSession)-n):]
+	if told := [2]int{n, len(u.held)}; told != u.told {
+		u.told = told
+		return a.perform(u.machine.Step(link.Unsettled{N: n, Owed: len(u.held)}, time.Now()))
 	}
-	u.unsettled = n
-	return a.perform(u.machine.Step(link.Unsettled{N: n}, time.Now()))
+	return nil
 }
 
-// settle answers the hub, or the person at the board. It is called behind the
-// commit that the answer rests on.
-func (a *Agent) settle(it *item, verb command.Duty) {
-	if it.reply != nil {
-		it.reply <- Answer{Outcome: a.told(it)}
-		return
+// publisher answers how a report can travel now, and over which session or drain;
+// nil: not at all.
+func (u *uplink) publisher() (send func(context.Context, hub.Telemetry) error, generation uint64) {
+	switch {
+	case u.subscribed:
+		return u.session.Publish, u.session.Generation()
+	case u.drain != nil && !(u.drain.ended && u.drain.flushBy.IsZero()):
+		return u.drain.send, u.drain.generation
 	}
-	s := a.uplink.session
-	if s == nil || s.Generation() != it.delivery.Session {
-		return // its session is gone: the hub delivers again, and the journal knows the answer
-	}
-	if verb == command.Complete {
-		s.Complete(it.delivery.Seq)
-		return
-	}
-	// MQTT can only complete, and a completion would tell the sender Success.
-	// The delivery stays unacknowledged: later ones are carried out, as far as
-	// the hub's window reaches, and their completions wait behind it. The settle
-	// visits over HTTPS (design §6) are where this changes: they leave the
-	// session, reject it there, and return. Until then the session is renewed
-	// at the times of those visits, so that what has expired at the hub clears.
-	u := &a.uplink
-	if u.held++; u.renewAt.IsZero() {
-		u.renewAt = time.Now().Add(a.visitEvery())
-	}
-	a.log.Warn("held at the hub: MQTT cannot reject, and completions behind it wait", "key", string(it.life.Record.Key), "held", u.held)
-}
-
-// visitEvery is how far apart sessions are left because of held deliveries.
-func (a *Agent) visitEvery() time.Duration {
-	return time.Hour / time.Duration(max(a.o.Config.Hub.SettleVisits, 1))
+	return nil, 0
 }

@@ -10,18 +10,22 @@ import (
 // longer text cannot have come over the wire.
 const maxTopic = 65535
 
-// maxMessageID is the hub's documented bound on message-id, in bytes. The
+// MaxMessageID is the hub's documented bound on message-id, in bytes. The
 // journal keys its records by it, so a longer one is a fault and not cut.
-const maxMessageID = 128
+const MaxMessageID = 128
 
-// PropertyError reports a topic whose property bag cannot be read. It is final
-// for the message: delivering it again will not change a byte of it.
+// PropertyError reports a message whose properties cannot be read: the bag in its
+// topic, or its headers over HTTPS. It is final for the message: delivering it
+// again will not change a byte of it.
 type PropertyError struct {
-	Pos    int    // byte offset in the topic where reading stopped
+	Pos    int    // byte offset in the topic where reading stopped; -1: it is about a header
 	Reason string // one phrase, such as "bad escape in value of iothub-ack"
 }
 
 func (e *PropertyError) Error() string {
+	if e.Pos < 0 {
+		return "read message properties: " + e.Reason
+	}
 	return fmt.Sprintf("read message properties: %s at byte %d of the topic", e.Reason, e.Pos)
 }
 
@@ -98,10 +102,10 @@ func unhex(c byte) int {
 	return -1
 }
 
-// escape writes s as .NET's Uri.EscapeDataString does, which is what the hub
+// Escape writes s as .NET's Uri.EscapeDataString does, which is what the hub
 // uses: letters, digits and -._~ stay, every other byte becomes %XX in upper
 // case. So '+', '#' and '/', which have a meaning in topics, never appear.
-func escape(s string) string {
+func Escape(s string) string {
 	const hex = "0123456789ABCDEF"
 	var b strings.Builder
 	for i := range len(s) {
@@ -125,9 +129,9 @@ func (w *bagWriter) pair(key, value string) {
 	if w.Len() > 0 {
 		w.WriteByte('&')
 	}
-	w.WriteString(escape(key))
+	w.WriteString(Escape(key))
 	w.WriteByte('=')
-	w.WriteString(escape(value))
+	w.WriteString(Escape(value))
 }
 
 // set writes the pair only if there is a value.

@@ -48,11 +48,15 @@ func (c *Class) UnmarshalText(words []byte) error {
 // are stable.
 const (
 	CauseNetwork           = "network"            // no route, name, answer, or the connection broke
+	CauseProxy             = "proxy"              // an HTTP proxy on the way said no, or its settings cannot be used
 	CauseTLS               = "tls"                // the peer could not prove to be the hub, or speaks no TLS we accept
-	CauseCredential        = "credential"         // CONNACK 4 or 5: key, token, clock, unknown device
-	CauseServerUnavailable = "server-unavailable" // CONNACK 3: the hub is busy, or the device is disabled
+	CauseCredential        = "credential"         // CONNACK 4 or 5, HTTP 401, 403 or 404: key, token, clock, unknown device
+	CauseServerUnavailable = "server-unavailable" // CONNACK 3: the hub is busy, or the device is disabled; HTTP 408 or 5xx
+	CauseThrottled         = "throttled"          // HTTP 429: too many requests to this hub
+	CauseQuota             = "quota"              // HTTP 403: the hub's messages of the day are used up
+	CauseLockLost          = "lock-lost"          // HTTP 412: the lock on a message has lapsed; it comes again
 	CauseIdentity          = "identity"           // CONNACK 2: the hub does not like our device id
-	CauseProtocol          = "protocol"           // the peer broke MQTT, or speaks another version
+	CauseProtocol          = "protocol"           // the peer broke MQTT or HTTP, or does not take ours
 	CauseSubscription      = "subscription"       // the hub refused our SUBSCRIBE
 	CauseClosedEarly       = "closed-early"       // sessions end soon after they start, again and again
 	CauseOverflow          = "overflow"           // more deliveries came than are kept in memory; they stay on the hub

@@ -21,12 +21,12 @@ const maxExpiry = 253402300799
 // until expiry, in whole seconds. policy is "" for a device's own key. The
 // token is itself a secret for as long as it is valid.
 func SignSAS(resource string, key Secret, policy string, expiry time.Time) string {
-	sr := escape(resource)
+	sr := Escape(resource)
 	se := strconv.FormatInt(expiry.Unix(), 10)
 	sig := base64.StdEncoding.EncodeToString(sasMAC(key, sr, se))
-	token := sasScheme + "sr=" + sr + "&sig=" + escape(sig) + "&se=" + se
+	token := sasScheme + "sr=" + sr + "&sig=" + Escape(sig) + "&se=" + se
 	if policy != "" {
-		token += "&skn=" + escape(policy)
+		token += "&skn=" + Escape(policy)
 	}
 	return token
 }

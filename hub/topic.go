@@ -78,7 +78,7 @@ func ParseDevicebound(deviceID, topic string) (Message, error) {
 func (m *Message) set(pos int, key, value string) *PropertyError {
 	switch key {
 	case propMessageID:
-		if len(value) > maxMessageID {
+		if len(value) > MaxMessageID {
 			return &PropertyError{Pos: pos, Reason: "oversize message id"}
 		}
 		m.ID = value

@@ -5,16 +5,19 @@ import (
 	"strings"
 )
 
-// apiVersion is the newest generally available version of the device API
+// APIVersion is the newest generally available version of the device API
 // (Microsoft's MQTT page, and the Node SDK).
-const apiVersion = "2021-04-12"
+const APIVersion = "2021-04-12"
 
 // Resource is what a device's token must be signed for: {host}/devices/{id}.
 func Resource(host, deviceID string) string { return host + "/devices/" + deviceID }
 
+// DevicePath is where a device's REST resources are: /devices/{id}, escaped.
+func DevicePath(deviceID string) string { return "/devices/" + Escape(deviceID) }
+
 // Username is the MQTT user name: {host}/{id}/?api-version=….
 func Username(host, deviceID string) string {
-	return host + "/" + deviceID + "/?api-version=" + apiVersion
+	return host + "/" + deviceID + "/?api-version=" + APIVersion
 }
 
 // ParseUsername is the hub's side of [Username]. It is as lenient as

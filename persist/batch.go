@@ -130,9 +130,18 @@ func (b *Batch) Report(rep command.Report) {
 // Confirm removes the report seq: the hub has it. One that is gone: nothing.
 func (b *Batch) Confirm(seq uint64) {
 	b.add(func(w *writer) error {
-		found, err := w.delete(tableOutbox, sequence(seq))
+		_, err := w.takeOut(seq)
+		return err
+	})
+}
+
+// Lose removes the report seq, which no hub would take, and counts it as lost:
+// its reader sees the gap. One that is gone: nothing.
+func (b *Batch) Lose(seq uint64) {
+	b.add(func(w *writer) error {
+		found, err := w.takeOut(seq)
 		if found {
-			w.counters.outbox--
+			w.counters.lost++
 		}
 		return err
 	})

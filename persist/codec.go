@@ -19,7 +19,7 @@ const (
 	leaseVersion    = 1
 	reportVersion   = 1
 	countersVersion = 1
-	linkVersion     = 1
+	linkVersion     = 2
 	historyVersion  = 1
 	identityVersion = 1
 )
@@ -99,16 +99,18 @@ func (e *encoder) time(t time.Time) {
 // decoder takes the same fields off again. After the first fault it answers
 // zeros, and end tells the fault.
 type decoder struct {
-	b   []byte
-	err error
+	b       []byte
+	version byte // of the form; 0 only behind a fault
+	err     error
 }
 
 // decode starts on a payload of what, whose newest known version is known.
 func decode(what string, payload []byte, known byte) *decoder {
 	d := &decoder{b: payload}
-	if v := d.byte(); d.err == nil && v > known {
-		d.err = &SchemaError{Found: int(v), Known: int(known)}
-	} else if d.err == nil && v == 0 {
+	d.version = d.byte()
+	if d.err == nil && d.version > known {
+		d.err = &SchemaError{Found: int(d.version), Known: int(known)}
+	} else if d.err == nil && d.version == 0 {
 		d.err = badContent("%s of version 0", what)
 	}
 	return d
@@ -263,7 +265,7 @@ func decodeLease(payload []byte) (command.Lease, error) {
 // encoding/json would refuse is left out rather than letting a report stop the
 // outcome it belongs to.
 func bounded(rep command.Report) command.Report {
-	for _, s := range []*string{&rep.MessageID, &rep.ID, &rep.Target, &rep.Action, &rep.Outcome, &rep.Detail, &rep.Cause} {
+	for _, s := range []*string{&rep.MessageID, &rep.ID, &rep.Target, &rep.Action, &rep.Outcome, &rep.Detail, &rep.Cause, &rep.Alarm, &rep.State} {
 		*s = clip(*s)
 	}
 	if len(rep.Meta) > maxMeta || !json.Valid(rep.Meta) {

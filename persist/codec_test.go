@@ -10,6 +10,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"go.etcd.io/bbolt"
 	"pgregory.net/rapid"
 
 	"actuatord/agent/command"
@@ -66,9 +67,11 @@ func TestStoredForms(t *testing.T) {
 	}{
 		"record": {encodeRecord(r), "\x01\x04\x01\x01\x01\x00" + strings.Repeat("\x00", 16) + "\xac\x02" +
 			"\x03m:1\x04nack\x00\x00\x03dac\x05write\x01\x03dac\x00\x01\x02\x02\x00"},
-		"newest":   {encodeNewest(command.Newest{Key: "m:1", Arrival: 2, Sent: at}), "\x01\x03m:1\x02\x01\x02\x02"},
-		"lease":    {encodeLease(command.Lease{Output: "p", Key: "m:1", MessageID: "1", Since: at}), "\x01\x01p\x03m:1\x011\x01\x02\x02\x00"},
-		"link":     {encodeLink(LinkFacts{Connect: ConnectAnswered, LastPoll: at}), "\x01\x02\x00\x01\x02\x02\x00"},
+		"newest": {encodeNewest(command.Newest{Key: "m:1", Arrival: 2, Sent: at}), "\x01\x03m:1\x02\x01\x02\x02"},
+		"lease":  {encodeLease(command.Lease{Output: "p", Key: "m:1", MessageID: "1", Since: at}), "\x01\x01p\x03m:1\x011\x01\x02\x02\x00"},
+		"link": {encodeLink(LinkFacts{
+			Connect: ConnectAnswered, LastPoll: at, PollTrusted: true, LastVisit: at, FirstDrains: 3, Rung: 2,
+		}), "\x02\x02\x00\x01\x02\x02\x00\x01\x02\x02\x01\x00\x03\x02"},
 		"history":  {encodeHistory(History{State: HistoryLost, Since: at, Dated: true}), "\x01\x03\x01\x02\x02\x01"},
 		"identity": {encodeIdentity(identity{Identity{"h", "d"}, "t"}), "\x01\x01h\x01d\x01t"},
 		"counters": {encodeCounters(counters{1, true, 2, 3, 4, 5, 6, 7}), "\x01\x01\x01\x02\x03\x04\x05\x06\x00\x00\x00\x00\x00\x00\x00\x07"},
@@ -81,6 +84,49 @@ func TestStoredForms(t *testing.T) {
 	got, err := decodeRecord(encodeRecord(r))
 	if err != nil || !reflect.DeepEqual(got, r) {
 		t.Errorf("%v, %+v", err, got)
+	}
+}
+
+// linkV1 is link facts as version 1 wrote them: answered, no SUBACK, a poll and a
+// trusted time.
+const linkV1 = "\x01\x02\x00\x01\x02\x02\x01\x04\x00"
+
+// TestLinkFactsOfVersion1: a journal from before there were visits is read, what
+// it cannot say is zero, and the next commit writes it anew.
+func TestLinkFactsOfVersion1(t *testing.T) {
+	want := LinkFacts{Connect: ConnectAnswered, LastPoll: time.Unix(1, 2).UTC(), LastTrusted: time.Unix(2, 0).UTC()}
+	for n := range linkV1 { // cut anywhere, it is refused
+		if _, err := decodeLink([]byte(linkV1[:n])); err == nil {
+			t.Errorf("%d of %d bytes are link facts", n, len(linkV1))
+		}
+	}
+	j, _ := newJournal(t)
+	err := j.db.Update(func(tx *bbolt.Tx) error {
+		w := &writer{tx: tx, facts: j.facts}
+		if err := w.put(tableJournal, []byte(keyLink), []byte(linkV1)); err != nil {
+			return err
+		}
+		b, err := bucket(tx, tableJournal)
+		if err != nil {
+			return err
+		}
+		return b.Put([]byte(keyCounters), seal(tableJournal, []byte(keyCounters), encodeCounters(w.counters)))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	j = reopen(t, j) // whose commit of the start writes version 2
+	same(t, "link facts", j.LinkFacts(), want)
+	j = reopen(t, j)
+	same(t, "link facts, written anew", j.LinkFacts(), want)
+	if err := j.view("look", func(tx *bbolt.Tx) error {
+		payload, err := must(tx, tableJournal, keyLink)
+		if err == nil && payload[0] != linkVersion {
+			t.Errorf("still of version %d", payload[0])
+		}
+		return err
+	}); err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -176,14 +222,15 @@ func FuzzDecodeReport(f *testing.F) {
 
 // FuzzDecodeFacts: the small forms.
 func FuzzDecodeFacts(f *testing.F) {
-	f.Add(encodeLink(LinkFacts{Connect: ConnectAnswered, LastPoll: start}))
+	f.Add(encodeLink(LinkFacts{Connect: ConnectAnswered, LastPoll: start, LastVisit: start, VisitTrusted: true, FirstDrains: 3, Rung: 1}))
+	f.Add([]byte(linkV1))
 	f.Add(encodeHistory(History{State: HistoryLost, Since: start}))
 	f.Add(encodeNewest(command.Newest{Key: "m:1", Arrival: 1, Sent: start}))
 	f.Add(encodeLease(command.Lease{Output: "pump", Key: "m:1", Since: start}))
 	f.Add(encodeCounters(counters{boot: 1, sum: 1 << 60}))
 	f.Fuzz(func(t *testing.T, payload []byte) {
 		if l, err := decodeLink(payload); err == nil {
-			if again, err := decodeLink(encodeLink(l)); err != nil || again.Connect != l.Connect || !again.LastPoll.Equal(l.LastPoll) {
+			if again, err := decodeLink(encodeLink(l)); err != nil || again != l {
 				t.Errorf("link facts: %v %+v", err, again)
 			}
 		}

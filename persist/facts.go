@@ -18,12 +18,19 @@ const (
 	ConnectAnswered ConnectFact = 2 // a CONNACK has come
 )
 
-// LinkFacts is what the link must not forget over a restart.
+// LinkFacts is what the link must not forget over a restart. Each date is the
+// agent's clock's, which may be wrong while it is not trusted: the flag beside a
+// date that a wait is counted from says what it is worth.
 type LinkFacts struct {
-	Connect     ConnectFact
-	LastSuback  time.Time // of this hub and device; zero: none yet
-	LastPoll    time.Time // written before a poll's first GET; zero: none yet
-	LastTrusted time.Time // the latest trusted time known; the floor of an untrusted clock
+	Connect      ConnectFact
+	LastSuback   time.Time // of this hub and device; zero: none yet
+	LastPoll     time.Time // written before a poll's first GET; zero: none yet
+	PollTrusted  bool      // the clock was trusted when LastPoll was written
+	LastVisit    time.Time // the same for a settle visit; zero: none yet
+	VisitTrusted bool      // the clock was trusted when LastVisit was written
+	LastTrusted  time.Time // the latest trusted time known; the floor of an untrusted clock
+	FirstDrains  uint8     // first-subscribe drains since the last SUBACK
+	Rung         uint8     // package link's number of the last rung that carried a stable session; 0: none yet
 }
 
 // HistoryState says how far the journal's memory can be relied on. The numbers
@@ -97,12 +104,24 @@ func encodeLink(f LinkFacts) []byte {
 	e.time(f.LastSuback)
 	e.time(f.LastPoll)
 	e.time(f.LastTrusted)
+	e.time(f.LastVisit)
+	e.bool(f.PollTrusted)
+	e.bool(f.VisitTrusted)
+	e.byte(f.FirstDrains)
+	e.byte(f.Rung)
 	return e
 }
 
+// decodeLink reads version 1 too, which ended behind LastTrusted: what it does
+// not say is zero, so a date in it counts as not trusted and makes waits longer,
+// never shorter.
 func decodeLink(payload []byte) (LinkFacts, error) {
 	d := decode("link facts", payload, linkVersion)
 	f := LinkFacts{Connect: ConnectFact(d.byte()), LastSuback: d.time(), LastPoll: d.time(), LastTrusted: d.time()}
+	if d.version > 1 {
+		f.LastVisit, f.PollTrusted, f.VisitTrusted = d.time(), d.bool(), d.bool()
+		f.FirstDrains, f.Rung = d.byte(), d.byte()
+	}
 	return f, d.end("link facts")
 }
 

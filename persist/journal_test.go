@@ -251,7 +251,10 @@ func TestFactsSurvive(t *testing.T) {
 	j, _ := newJournal(t)
 	same(t, "history of a new journal", j.History(), History{State: HistoryInDoubt, Since: start})
 	same(t, "link facts of a new journal", j.LinkFacts(), LinkFacts{})
-	f := LinkFacts{Connect: ConnectIntended, LastSuback: start, LastPoll: start.Add(1), LastTrusted: start.Add(2)}
+	f := LinkFacts{
+		Connect: ConnectIntended, LastSuback: start, LastPoll: start.Add(1), PollTrusted: true,
+		LastVisit: start.Add(3), LastTrusted: start.Add(2), FirstDrains: 255, Rung: 2,
+	}
 	h := History{State: HistoryClear, Since: start.Add(time.Hour), Dated: true}
 	commit(t, j, func(b *Batch) { b.Link(f); b.History(h) })
 	j = reopen(t, j)

@@ -45,12 +45,20 @@ func (w *writer) evict() error {
 			return badContent("outbox counts %d reports and has none", w.counters.outbox)
 		}
 	}
-	if _, err := w.delete(tableOutbox, append([]byte(nil), key...)); err != nil {
-		return err
+	if len(key) != 8 {
+		return badContent("report under %x", key)
 	}
-	w.counters.outbox--
+	_, err = w.takeOut(binary.BigEndian.Uint64(key))
 	w.counters.lost++
-	return nil
+	return err
+}
+
+// takeOut removes a report, and says whether there was one.
+func (w *writer) takeOut(seq uint64) (found bool, err error) {
+	if found, err = w.delete(tableOutbox, sequence(seq)); found {
+		w.counters.outbox--
+	}
+	return found, err
 }
 
 // oldestDone goes on where the last search ended, so that an outbox full of

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -45,6 +46,33 @@ func TestOutboxOrderAndIDs(t *testing.T) {
 	commit(t, j, func(b *Batch) { b.Report(report(command.Done, "4")) })
 	same(t, "next seq", outbox(t, j)[0].Seq, 4)
 	same(t, "lost", j.Stats().LostReports, 0)
+}
+
+// TestLose: a report that no hub takes is gone, counted, and its number is a gap.
+func TestLose(t *testing.T) {
+	j, _ := newJournal(t)
+	commit(t, j, func(b *Batch) { b.Report(report(command.Done, "1")); b.Report(report(command.Done, "2")) })
+	commit(t, j, func(b *Batch) { b.Lose(1); b.Lose(1); b.Lose(99) })
+	j = reopen(t, j)
+	same(t, "lost", j.Stats().LostReports, 1)
+	same(t, "waiting", j.Stats().Outbox, 1)
+	same(t, "left", outbox(t, j)[0].Seq, 2)
+}
+
+// TestAlarmReport: an alarm keeps what it says, and is bounded like the rest.
+func TestAlarmReport(t *testing.T) {
+	j, _ := newJournal(t)
+	want := command.Report{V: 1, Kind: command.KindAlarm, Alarm: command.AlarmBus, State: command.StateRaised, Detail: "dac: no answer", At: start, Clock: "untrusted"}
+	long := want
+	long.Alarm, long.State = strings.Repeat("a", 1000), strings.Repeat("s", 1000)
+	commit(t, j, func(b *Batch) { b.Report(want); b.Report(long) })
+	j = reopen(t, j)
+	reps := outbox(t, j)
+	want.Seq, want.ReportID = 1, j.id.tag+"-1"
+	same(t, "alarm", reps[0], want)
+	if n, m := len(reps[1].Alarm), len(reps[1].State); n > maxText || m > maxText {
+		t.Errorf("an alarm of %d bytes in a state of %d was kept", n, m)
+	}
 }
 
 // TestFullOutbox: the oldest report of a done command goes first, then the oldest
@@ -111,8 +139,16 @@ func TestOutboxModel(t *testing.T) {
 					seq++
 					model = append(model, entry{seq, s == command.Done})
 				} else {
-					gone := rapid.Uint64Range(1, 12).Draw(rt, "confirmed")
-					b.Confirm(gone)
+					gone := rapid.Uint64Range(1, 12).Draw(rt, "taken out")
+					there := slices.ContainsFunc(model, func(e entry) bool { return e.seq == gone })
+					if c == 9 {
+						b.Lose(gone)
+					} else {
+						b.Confirm(gone)
+					}
+					if c == 9 && there {
+						lost++
+					}
 					model = slices.DeleteFunc(model, func(e entry) bool { return e.seq == gone })
 				}
 			}

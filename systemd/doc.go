@@ -15,8 +15,8 @@
 //
 // # What it costs
 //
-// A socket, a datagram and a close for each message: no state, no goroutine, no
-// memory between calls. A service manager that does not read (PID 1 is frozen
+// A socket, a datagram and a close for each message: no goroutine, and no state
+// between calls but that [Notifier.Ready] has been called. A service manager that does not read (PID 1 is frozen
 // while it reloads) holds a caller up for at most one second.
 //
 // # What power loss does

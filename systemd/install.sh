@@ -20,7 +20,7 @@ reference=agent/config/actuatord.toml
 
 bin=$DESTDIR$BINDIR/actuatord
 unit=$DESTDIR$LIBDIR/systemd/system/actuatord.service
-dropin=$unit.d/10-restart-254.conf
+dropins="restart-254 reload-254"
 users=$DESTDIR$LIBDIR/sysusers.d/actuatord.conf
 rules=$DESTDIR$LIBDIR/udev/rules.d/60-actuatord.rules
 etc=$DESTDIR$SYSCONFDIR/actuatord
@@ -71,11 +71,15 @@ install_all() {
 	sed -e "s,=/usr/bin/actuatord ,=$BINDIR/actuatord ," -e "s,/etc/actuatord/,$SYSCONFDIR/actuatord/,g" systemd/actuatord.service >"$tmp"
 	install -D -m 0644 "$tmp" "$unit"
 	version=$(systemd_version)
-	if [ "${version:-0}" -ge 254 ]; then
-		install -D -m 0644 systemd/restart-254.conf "$dropin"
-	else
-		rm -f "$dropin"
-		echo "fixed restart pause: systemd ${version:-of unknown version} (SYSTEMD_VERSION=254 or later installs the growing one)"
+	for dropin in $dropins; do
+		if [ "${version:-0}" -ge 254 ]; then
+			install -D -m 0644 "systemd/$dropin.conf" "$unit.d/10-$dropin.conf"
+		else
+			rm -f "$unit.d/10-$dropin.conf"
+		fi
+	done
+	if [ "${version:-0}" -lt 254 ]; then
+		echo "fixed restart pause, and a reload does not wait: systemd ${version:-of unknown version} (SYSTEMD_VERSION=254 or later installs what it can do)"
 	fi
 	install -D -m 0644 systemd/actuatord.sysusers "$users"
 	install -D -m 0644 systemd/60-actuatord.rules "$rules"
@@ -86,7 +90,8 @@ install_all() {
 		installed, not started. Next, as root:
 		  cp $SYSCONFDIR/actuatord/actuatord.toml.example $SYSCONFDIR/actuatord/actuatord.toml    and edit it
 		  install -m 0600 /dev/stdin $SYSCONFDIR/actuatord/connection-string    paste the device's, then Ctrl-D
-		  actuatord check && systemctl enable --now actuatord
+		  actuatord check --online && systemctl enable --now actuatord
+		After a change of the connection string: systemctl reload actuatord
 	END
 }
 
@@ -94,7 +99,10 @@ uninstall_all() {
 	if [ -z "$DESTDIR" ] && command -v systemctl >/dev/null && [ -e "$unit" ]; then
 		tell "stop the service" systemctl disable --now actuatord.service
 	fi
-	rm -f "$bin" "$unit" "$dropin" "$users" "$rules" "$example"
+	for dropin in $dropins; do
+		rm -f "$unit.d/10-$dropin.conf"
+	done
+	rm -f "$bin" "$unit" "$users" "$rules" "$example"
 	rmdir "$unit.d" "$etc" 2>/dev/null || true # kept if something of the owner's is in them
 	system remove
 	echo "uninstalled. Kept: $SYSCONFDIR/actuatord (if yours), /var/lib/actuatord, user actuatord"

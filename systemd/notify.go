@@ -8,6 +8,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -33,6 +34,7 @@ type Notifier struct {
 	watchdog time.Duration
 	fault    error // what was wrong with the environment; Ready tells
 	patience time.Duration
+	started  atomic.Bool
 }
 
 // FromEnv reads what systemd puts into the environment (sd_notify(3),
@@ -87,8 +89,13 @@ func (n *Notifier) Ready() error {
 	if n == nil {
 		return nil
 	}
+	n.started.Store(true)
 	return errors.Join(n.fault, n.send("READY=1"))
 }
+
+// Started tells whether Ready has been called, so that the end of a reload is not
+// taken for the end of the start. Without systemd it is true.
+func (n *Notifier) Started() bool { return n == nil || n.started.Load() }
 
 // Alive feeds the watchdog.
 func (n *Notifier) Alive() error { return n.send("WATCHDOG=1") }

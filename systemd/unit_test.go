@@ -53,6 +53,8 @@ func TestUnitKeepsThePromises(t *testing.T) {
 		"Service.User":                    {"actuatord"},
 		"Service.SupplementaryGroups":     {"gpio i2c"},
 		"Service.StateDirectory":          {"actuatord"},
+		"Service.RuntimeDirectory":        {"actuatord"},
+		"Service.RuntimeDirectoryMode":    {"0700"}, // it holds the key after a reload
 		"Service.StateDirectoryMode":      {"0750"}, // its socket is for the group; its files are not (UMask)
 		"Service.UMask":                   {"0077"},
 		"Service.LoadCredential":          {"connection-string:/etc/actuatord/connection-string"},
@@ -70,9 +72,9 @@ func TestUnitKeepsThePromises(t *testing.T) {
 			t.Errorf("%s = %q, want %q", key, got[key], want)
 		}
 	}
-	for _, key := range []string{"Service.PrivateDevices", "Service.ProtectClock", "Unit.Requires", "Service.EnvironmentFile"} {
+	for _, key := range []string{"Service.PrivateDevices", "Service.ProtectClock", "Unit.Requires", "Service.EnvironmentFile", "Service.RuntimeDirectoryPreserve"} {
 		if v, set := got[key]; set {
-			t.Errorf("%s = %q: hides the devices, forbids adjtimex, couples a start to another's, or leaks the key into /proc", key, v)
+			t.Errorf("%s = %q: hides the devices, forbids adjtimex, couples a start to another's, leaks the key into /proc, or keeps an old one", key, v)
 		}
 	}
 }
@@ -118,6 +120,25 @@ func TestRestartPause(t *testing.T) {
 	}
 }
 
+// A reload copies the very file that the credential is made of, for the daemon's user
+// alone, into the directory that goes away at a stop; and signals after that. With
+// the drop-in systemd waits for the answer.
+func TestReload(t *testing.T) {
+	u := settings(t, "actuatord.service")
+	_, file, _ := strings.Cut(u["Service.LoadCredential"][0], ":")
+	copied := "/run/" + u["Service.RuntimeDirectory"][0] + "/connection-string"
+	want := []string{
+		"+/usr/bin/install -T -m 0600 -o " + u["Service.User"][0] + " -g " + u["Service.Group"][0] + " " + file + " " + copied,
+		"/bin/kill -HUP $MAINPID",
+	}
+	if got := u["Service.ExecReload"]; !slices.Equal(got, want) {
+		t.Errorf("ExecReload = %q, want %q", got, want)
+	}
+	if got := settings(t, "reload-254.conf"); len(got) != 1 || !slices.Equal(got["Service.Type"], []string{"notify-reload"}) {
+		t.Errorf("reload-254.conf sets %q, want only Type=notify-reload", got)
+	}
+}
+
 // Every group that the unit lends is made by the sysusers file and given its
 // devices by a udev rule; a name that differs in one of the three is a service
 // that starts and cannot open a line.
@@ -144,7 +165,7 @@ func TestGroupsAgree(t *testing.T) {
 // Each block of the unit argues for itself: a setting without a reason is the
 // first that somebody removes. A comment covers the lines up to the next comment.
 func TestSettingsHaveReasons(t *testing.T) {
-	for _, name := range []string{"actuatord.service", "restart-254.conf"} {
+	for _, name := range []string{"actuatord.service", "restart-254.conf", "reload-254.conf"} {
 		bare := 0
 		for i, line := range strings.Split(read(t, name), "\n") {
 			switch {

@@ -21,6 +21,7 @@ type world struct {
 	told    map[Key]State // the last outcome reported
 	edges   map[Key]int   // how often an edge was attempted
 	crashed bool          // in this run
+	unset   bool          // the clock, in this run
 }
 
 type message struct {
@@ -75,6 +76,7 @@ func (w *world) run(mayCrash bool) {
 		}
 	}
 	careful := rapid.Bool().Draw(w.t, "careful")
+	w.unset = rapid.IntRange(0, 3).Draw(w.t, "clock unset") == 0
 	waiting := w.queue
 	w.queue = nil
 	for _, m := range waiting {
@@ -129,7 +131,7 @@ func (w *world) perform(m *message, l Life, d Duty, careful, mayCrash bool) Inpu
 		return in
 	case MakePlan:
 		p := planOf(l.Command)
-		return Input{Kind: Planned, Plan: p, Facts: Facts{Careful: careful, Newest: []Newest{w.newest["pump"]}}}
+		return Input{Kind: Planned, Plan: p, Facts: Facts{Careful: careful, Untrusted: w.unset, Newest: []Newest{w.newest["pump"]}}}
 	case WriteStart:
 		w.put(l.Record.Key, l.Record, false)
 		return Input{Kind: Durable}
@@ -161,6 +163,9 @@ func (w *world) perform(m *message, l Life, d Duty, careful, mayCrash bool) Inpu
 func (w *world) act(m *message, l Life, mayCrash bool) Input {
 	if !m.expiry.IsZero() && !w.now.Before(m.expiry) {
 		w.t.Fatalf("%v acts %v after its expiry", m, w.now.Sub(m.expiry))
+	}
+	if w.unset && (!m.expiry.IsZero() || l.Plan.OnceOnly) {
+		w.t.Fatalf("%v acts under a clock that is not set", m)
 	}
 	if rec := w.disk[l.Record.Key]; l.Plan.OnceOnly && rec.State != Started {
 		w.t.Fatalf("%v acts although the disk says %v; want started", m, rec.State)

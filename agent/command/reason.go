@@ -29,6 +29,7 @@ const (
 	Expired     Reason = "expired"
 	TooOld      Reason = "too-old"
 	AgeUnknown  Reason = "age-unknown"
+	ClockUnset  Reason = "clock-unset"
 	Superseded  Reason = "superseded"
 	HistoryLost Reason = "history-lost"
 

@@ -26,6 +26,9 @@ type Report struct {
 	Levels map[string]string `json:"levels,omitempty"` // of every output
 	Cause  string            `json:"cause,omitempty"`  // of a change: lease, safe, trip, local
 
+	Alarm string `json:"alarm,omitempty"` // of an alarm: which; an Alarm constant
+	State string `json:"state,omitempty"` // of an alarm: a State constant
+
 	At         time.Time       `json:"at"`
 	Clock      string          `json:"clock"` // "trusted" or "untrusted"
 	DurationMs int64           `json:"durationMs"`
@@ -40,4 +43,24 @@ const (
 	KindChange  = "change"  // an output moved and no command asked
 	KindStart   = "start"   // the agent started: all levels, and why
 	KindAlarm   = "alarm"   // something needs a person
+)
+
+// Alarms: what needs a person. A back end decides by the word, so none is ever
+// reused; docs/commands.md says of each what to do.
+const (
+	AlarmClock          = "clock"             // the time is not known well enough to judge ages
+	AlarmStorage        = "storage"           // the journal cannot be used: nothing is carried out
+	AlarmHistory        = "history-lost"      // the record of past commands was lost: once-only commands are refused
+	AlarmUnrejectable   = "unrejectable"      // refused messages block the queue, since HTTPS cannot be reached
+	AlarmBus            = "bus"               // an output cannot be driven safe, or a register cannot be written
+	AlarmSameID         = "same-id-elsewhere" // sessions keep being closed early: another device has our id
+	AlarmFirstSubscribe = "first-subscribe"   // the first connect went ahead without draining the queue
+	AlarmUnreachable    = "https-unreachable" // HTTPS, the way for polls and refusals, cannot be reached
+)
+
+// States of an alarm.
+const (
+	StateRaised    = "raised"
+	StateCleared   = "cleared"
+	StateCompleted = "completed" // only AlarmUnrejectable: it is of one message, which was completed although it was refused
 )

@@ -61,6 +61,8 @@ type Facts struct {
 	Since   time.Time // zero: not dated yet
 	Careful bool      // write Started for every plan: the last stop was unclean
 	Newest  []Newest  // of every target the plan touches
+
+	Untrusted bool // the clock may be wrong: no age and no expiry can be judged
 }
 
 // IllegalInputError reports an input that means nothing in the present phase.
@@ -196,6 +198,9 @@ func planned(l Life, in Input, now time.Time) (Life, []Duty, error) {
 	if r := forbidden(l, in.Facts); r != nil {
 		return conclude(l, Refused, r.Reason, r.Detail)
 	}
+	if r := undatable(l, in.Facts); r != nil {
+		return conclude(l, Refused, r.Reason, r.Detail)
+	}
 	if r := late(l, now); r != nil {
 		return conclude(l, Refused, r.Reason, r.Detail)
 	}
@@ -226,6 +231,28 @@ func forbidden(l Life, f Facts) *Refusal {
 		}
 	}
 	return nil
+}
+
+// undatable is why the plan must not run under a clock that may be wrong, or nil.
+// What was asked for at the board is there now, whatever the clock says. A
+// once-only command is refused even without an age limit: it may have waited for
+// days, and what it does cannot be put right by sending it again.
+func undatable(l Life, f Facts) *Refusal {
+	if !f.Untrusted || l.Source == Local {
+		return nil
+	}
+	var has string
+	switch {
+	case !l.Expires.IsZero():
+		has = "it has an expiry"
+	case l.Plan.MaxAge > 0:
+		has = fmt.Sprintf("%s has an age limit", l.Record.Target)
+	case l.Plan.OnceOnly:
+		has = fmt.Sprintf("%s is done once only", describe(l))
+	default:
+		return nil
+	}
+	return Refuse(ClockUnset, "the device's clock is not set and %s, so nobody can say whether it is too late; send it again under a new id once reports say \"trusted\"", has)
 }
 
 // late is why it is too late to move anything, or nil.

@@ -105,6 +105,10 @@ func TestTransitions(t *testing.T) {
 		return l
 	}
 	https := func(l Life) Life { l.Source = OverHTTPS; return l }
+	local := func(l Life) Life { l.Source = Local; return l }
+	expiring := func(c Command) Life {
+		return New(OverMQTT, Message{ID: "m1", Expiry: noon.Add(time.Minute)}, c, nil, 7, noon)
+	}
 	aged := planOf(on())
 	aged.MaxAge = time.Minute
 	read := Plan{Op: Op{Kind: OpRead}}
@@ -155,6 +159,15 @@ func TestTransitions(t *testing.T) {
 		{"too old", planning(sentAt(on(), noon.Add(-2*time.Minute))), Input{Kind: Planned, Plan: aged}, noon, Concluded, []Duty{WriteOutcome, Reject}, Refused, TooOld},
 		{"age unknown", planning(life(on())), Input{Kind: Planned, Plan: aged}, noon, Concluded, []Duty{WriteOutcome, Reject}, Refused, AgeUnknown},
 		{"young enough", planning(sentAt(on(), noon.Add(-time.Minute))), Input{Kind: Planned, Plan: aged}, noon, Acting, []Duty{Act}, 0, ""},
+		{"expiry, clock unset", planning(expiring(on())), Input{Kind: Planned, Plan: planOf(on()), Facts: Facts{Untrusted: true}}, noon, Concluded, []Duty{WriteOutcome, Reject}, Refused, ClockUnset},
+		{"expiry past, clock unset", planning(expiring(on())), Input{Kind: Planned, Plan: planOf(on()), Facts: Facts{Untrusted: true}}, noon.Add(time.Hour), Concluded, []Duty{WriteOutcome, Reject}, Refused, ClockUnset},
+		{"towards safe with an expiry, clock unset", planning(expiring(off())), Input{Kind: Planned, Plan: planOf(off()), Facts: Facts{Untrusted: true}}, noon, Concluded, []Duty{WriteOutcome, Reject}, Refused, ClockUnset},
+		{"age limit, clock unset", planning(sentAt(on(), noon)), Input{Kind: Planned, Plan: aged, Facts: Facts{Untrusted: true}}, noon, Concluded, []Duty{WriteOutcome, Reject}, Refused, ClockUnset},
+		{"age unknown, clock unset", planning(life(on())), Input{Kind: Planned, Plan: aged, Facts: Facts{Untrusted: true}}, noon, Concluded, []Duty{WriteOutcome, Reject}, Refused, ClockUnset},
+		{"once-only, clock unset", planning(life(pulse())), Input{Kind: Planned, Plan: planOf(pulse()), Facts: Facts{Untrusted: true}}, noon, Concluded, []Duty{WriteOutcome, Reject}, Refused, ClockUnset},
+		{"once-only over HTTPS, clock unset", planning(https(life(pulse()))), Input{Kind: Planned, Plan: planOf(pulse()), Facts: Facts{Untrusted: true}}, noon, Concluded, []Duty{WriteOutcome, Reject}, Refused, ClockUnset},
+		{"no limit at all, clock unset", planning(life(on())), Input{Kind: Planned, Plan: planOf(on()), Facts: Facts{Untrusted: true}}, noon, Acting, []Duty{Act}, 0, ""},
+		{"once-only at the board, clock unset", planning(local(expiring(pulse()))), Input{Kind: Planned, Plan: planOf(pulse()), Facts: Facts{Untrusted: true}}, noon, Starting, []Duty{WriteStart}, Started, ""},
 
 		{"done", acting(life(on()), planOf(on()), 1), Input{Kind: Acted, Attempted: true}, noon, Concluded, []Duty{WriteOutcome, Complete}, Done, ""},
 		{"the board refuses", acting(life(on()), planOf(on()), 1), Input{Kind: Acted, Refusal: Refuse(Interlocked, "x")}, noon, Concluded, []Duty{WriteOutcome, Reject}, Refused, Interlocked},

@@ -1,6 +1,11 @@
 package config
 
-import "time"
+import (
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+)
 
 const (
 	// longestTTL is how long a message can stay on the hub: IoT Hub's upper
@@ -25,6 +30,7 @@ func (r *reader) hub() Hub {
 	h := Hub{
 		ConnectionStringFile: s.file("connection_string_file", "/etc/actuatord/connection-string", false),
 		CAFile:               s.file("ca_file", "", true),
+		Proxy:                s.proxy(),
 		MQTTPort:             s.number("mqtt_port", 8883, 1, 65535),
 		WebSocketPort:        s.number("websocket_port", 443, 1, 65535),
 		HTTPSPort:            s.number("https_port", 443, 1, 65535),
@@ -49,6 +55,34 @@ func (s *section) keepAlive() time.Duration {
 		s.fault(key, v.want())
 	}
 	return d
+}
+
+// proxy keeps credentials out of the file, which everybody may read. A value with
+// an @ may hold a password, in whatever place: it is not shown.
+func (s *section) proxy() string {
+	const key, want = "proxy", `must be "http://host:port", "none", or "" for what the environment says`
+	n := s.get(key, isString, want)
+	switch {
+	case n == nil || n.text == "":
+		return ""
+	case n.text == "none" || isProxy(n.text):
+		return n.text
+	case strings.Contains(n.text, "@"):
+		s.fault(key, `must be without user and password, which others can read here: put HTTPS_PROXY=http://user:password@host:port into the service's environment, and "" here`)
+		s.r.problems[len(s.r.problems)-1].Value = hidden
+	default:
+		s.fault(key, want)
+	}
+	return ""
+}
+
+func isProxy(text string) bool {
+	u, err := url.Parse(text)
+	if err != nil || *u != (url.URL{Scheme: "http", Host: u.Host}) || u.Hostname() == "" {
+		return false
+	}
+	port, err := strconv.ParseUint(u.Port(), 10, 16)
+	return err == nil && port > 0
 }
 
 func (s *section) unrejectable() Unrejectable {

@@ -31,6 +31,7 @@ type Config struct {
 type Hub struct {
 	ConnectionStringFile string // absolute path
 	CAFile               string // extra trust roots, PEM; "": none
+	Proxy                string // "": the environment's; "none"; or "http://host:port", without credentials
 	MQTTPort             int
 	WebSocketPort        int
 	HTTPSPort            int

@@ -110,6 +110,9 @@ func TestValues(t *testing.T) {
 	}{
 		{"hub.connection_string_file = '/run/c'", func(c Config) any { return c.Hub.ConnectionStringFile }, "/run/c"},
 		{"[hub]\nca_file = '/run/ca.pem'", func(c Config) any { return c.Hub.CAFile }, "/run/ca.pem"},
+		{"[hub]\nproxy = 'none'", func(c Config) any { return c.Hub.Proxy }, "none"},
+		{"[hub]\nproxy = 'http://proxy.example:3128'", func(c Config) any { return c.Hub.Proxy }, "http://proxy.example:3128"},
+		{"[hub]\nproxy = 'http://[fd00::1]:3128'", func(c Config) any { return c.Hub.Proxy }, "http://[fd00::1]:3128"},
 		{"[hub]\nmqtt_port = 1_8883", func(c Config) any { return c.Hub.MQTTPort }, 18883},
 		{"[hub]\nwebsocket_port = 0x1BB", func(c Config) any { return c.Hub.WebSocketPort }, 443},
 		{"hub = {https_port = 65535}", func(c Config) any { return c.Hub.HTTPSPort }, 65535},

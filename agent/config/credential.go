@@ -45,6 +45,45 @@ func ConnectionString(c Config, credentialsDir string) (hub.ConnectionString, er
 	return s, err
 }
 
+// Renewed reads the connection string again, for a daemon that was told that it
+// has changed. The unit's ExecReload= has put a copy into runtimeDir (the value of
+// $RUNTIME_DIRECTORY, "" if unset), since the daemon may not read the file and its
+// credential is as old as its start: such a copy wins. Without one it is read as at
+// the start. Errors are those of [ConnectionString].
+func Renewed(c Config, runtimeDir, credentialsDir string) (hub.ConnectionString, error) {
+	if path := renewal(runtimeDir); path != "" {
+		s, err := readConnectionString(path, true)
+		if !errors.Is(err, fs.ErrNotExist) {
+			return s, err
+		}
+	}
+	return ConnectionString(c, credentialsDir)
+}
+
+// ForgetRenewal removes the copy that an earlier run may have left in runtimeDir, so
+// that what is found there later comes from a reload of this run. systemd removes
+// the whole directory at a stop, unless somebody has told it to preserve it.
+func ForgetRenewal(runtimeDir string) error {
+	path := renewal(runtimeDir)
+	if path == "" {
+		return nil
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("forget an earlier reload: %w", err)
+	}
+	return nil
+}
+
+// renewal is where ExecReload= puts its copy: into the first of the directories, if
+// the owner of the machine has added more.
+func renewal(runtimeDir string) string {
+	first, _, _ := strings.Cut(runtimeDir, ":")
+	if first == "" {
+		return ""
+	}
+	return filepath.Join(first, credentialName)
+}
+
 func readConnectionString(path string, private bool) (hub.ConnectionString, error) {
 	text, err := readSecret(path, private)
 	if err != nil {

@@ -135,6 +135,61 @@ func TestCredentialWins(t *testing.T) {
 	}
 }
 
+// TestRenewed: what a reload copied wins over credential and file, and only what was
+// copied since the start counts.
+func TestRenewed(t *testing.T) {
+	dir := t.TempDir()
+	runtime, credentials := filepath.Join(dir, "run"), filepath.Join(dir, "credentials")
+	for _, d := range []string{runtime, credentials} {
+		if err := os.Mkdir(d, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := defaults()
+	c.Hub.ConnectionStringFile = write(t, filepath.Join(dir, "file"), ofOld, 0o600)
+	copied := filepath.Join(runtime, "connection-string")
+	device := func(runtime, credentials string) string {
+		t.Helper()
+		s, err := Renewed(c, runtime, credentials)
+		if err != nil {
+			return err.Error()
+		}
+		return s.DeviceID
+	}
+	expect := func(what, got, want string) {
+		t.Helper()
+		if !strings.HasPrefix(got, want) {
+			t.Errorf("%s: %s, want %s", what, got, want)
+		}
+	}
+	expect("no copy, no credential", device(runtime, credentials), "old")
+	expect("outside systemd", device("", ""), "old")
+	write(t, copied, ofPi, 0o600)
+	write(t, filepath.Join(credentials, "connection-string"), ofOld, 0o400)
+	expect("copy and credential", device(runtime, credentials), "pi")
+	expect("several directories", device(runtime+":"+dir, credentials), "pi")
+	expect("not told of the directory", device("", credentials), "old")
+	write(t, copied, "x", 0o600)
+	expect("copy that is no connection string", device(runtime, credentials), copied+": ")
+	write(t, copied, ofPi, 0o644)
+	expect("copy that others can read", device(runtime, credentials), "read connection string: "+copied+" has mode 0644")
+	if err := ForgetRenewal(runtime); err != nil {
+		t.Fatal(err)
+	}
+	expect("forgotten", device(runtime, credentials), "old")
+	for _, d := range []string{runtime, "", filepath.Join(dir, "none")} {
+		if err := ForgetRenewal(d); err != nil {
+			t.Errorf("nothing to forget in %q: %v", d, err)
+		}
+	}
+	if err := os.MkdirAll(filepath.Join(copied, "x"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := ForgetRenewal(runtime); err == nil {
+		t.Error("what cannot be removed is said to be forgotten")
+	}
+}
+
 // TestKeyIsReadWhole: the key that signs is the file's.
 func TestKeyIsReadWhole(t *testing.T) {
 	c := defaults()

@@ -12,6 +12,8 @@ const (
 	aRegister  = "[[register]]\nname = \"dac\"\nbus = \"1\"\naddress = 0x60\n"
 	portRule   = "must be a whole number from 1 to 65535, without quotes"
 	pathRule   = "must be an absolute path"
+	proxyRule  = `must be "http://host:port", "none", or "" for what the environment says`
+	secretRule = `must be without user and password, which others can read here: put HTTPS_PROXY=http://user:password@host:port into the service's environment, and "" here`
 	durRule    = `must be a duration with its unit in quotes, such as "90s" or "1h30m", `
 	pollRule   = durRule + "from 25m to 48h: IoT Hub allows a device one poll in 25m, and keeps no message longer than 48h"
 	aliveRule  = durRule + "from 5s to 19m37s: in whole seconds; IoT Hub honours no longer one"
@@ -22,7 +24,7 @@ const (
 	listRule   = "must list registers from 0 to 255, each once, such as [0x40, 0x41]"
 	bytesRule  = `must be hex digits in quotes, two for each of 1 to 32 bytes, such as "0fff"`
 	tablesRule = "is not known; the tables are [hub], [clock], [journal], [board], [[output]], [[register]] and [default]"
-	hubKeys    = "the keys here are connection_string_file, ca_file, mqtt_port, websocket_port, https_port, keep_alive, fallback_after, poll_every, settle_visits, on_unrejectable"
+	hubKeys    = "the keys here are connection_string_file, ca_file, proxy, mqtt_port, websocket_port, https_port, keep_alive, fallback_after, poll_every, settle_visits, on_unrejectable"
 	outputKeys = "the keys here are name, line, active, safe, max_on, min_off, interlock, max_age"
 )
 
@@ -36,6 +38,20 @@ func TestFaults(t *testing.T) {
 		{"[hub]\nca_file = 'ca.pem'", `line 2: hub.ca_file = "ca.pem": ` + pathRule + `, or "" for none`},
 		{"[hub]\nca_file = \"/\\u0000\"", `line 2: hub.ca_file = "/\x00": ` + pathRule + `, or "" for none`},
 		{"[hub]\nca_file = false", `line 2: hub.ca_file = false: ` + pathRule + `, or "" for none`},
+		{"[hub]\nproxy = 'http://u:p@h:1'", `line 2: hub.proxy = ` + hidden + `: ` + secretRule},
+		{"[hub]\nproxy = 'http://u@h:1'", `line 2: hub.proxy = ` + hidden + `: ` + secretRule},
+		{"[hub]\nproxy = 'http://u:p/w@h:1'", `line 2: hub.proxy = ` + hidden + `: ` + secretRule},
+		{"[hub]\nproxy = 'u:p@h:1'", `line 2: hub.proxy = ` + hidden + `: ` + secretRule},
+		{"[hub]\nproxy = 'proxy:3128'", `line 2: hub.proxy = "proxy:3128": ` + proxyRule},
+		{"[hub]\nproxy = 'https://proxy:3128'", `line 2: hub.proxy = "https://proxy:3128": ` + proxyRule},
+		{"[hub]\nproxy = 'http://proxy'", `line 2: hub.proxy = "http://proxy": ` + proxyRule},
+		{"[hub]\nproxy = 'http://proxy:0'", `line 2: hub.proxy = "http://proxy:0": ` + proxyRule},
+		{"[hub]\nproxy = 'http://proxy:65536'", `line 2: hub.proxy = "http://proxy:65536": ` + proxyRule},
+		{"[hub]\nproxy = 'http://proxy:1/'", `line 2: hub.proxy = "http://proxy:1/": ` + proxyRule},
+		{"[hub]\nproxy = 'http://proxy:1?x'", `line 2: hub.proxy = "http://proxy:1?x": ` + proxyRule},
+		{"[hub]\nproxy = 'http://:3128'", `line 2: hub.proxy = "http://:3128": ` + proxyRule},
+		{"[hub]\nproxy = 'None'", `line 2: hub.proxy = "None": ` + proxyRule},
+		{"[hub]\nproxy = false", `line 2: hub.proxy = false: ` + proxyRule},
 		{"[hub]\nmqtt_port = 0", `line 2: hub.mqtt_port = 0: ` + portRule},
 		{"[hub]\nmqtt_port = 65536", `line 2: hub.mqtt_port = 65536: ` + portRule},
 		{"[hub]\nmqtt_port = -1", `line 2: hub.mqtt_port = -1: ` + portRule},
@@ -128,7 +144,7 @@ func TestFaults(t *testing.T) {
 		{aRegister + "max_age = 0", `line 5: register.max_age = 0: ` + maxAgeRule},
 
 		{"[hub]\nmqqt_port = 1", `line 2: hub.mqqt_port: is not known; did you mean mqtt_port? ` + hubKeys},
-		{"[hub]\nproxy = 'x'", `line 2: hub.proxy: is not known; ` + hubKeys},
+		{"[hub]\nurl = 'x'", `line 2: hub.url: is not known; ` + hubKeys},
 		{anOutput + "Safe = 'on'", `line 4: output.Safe: is not known; did you mean safe? ` + outputKeys},
 		{anOutput + "\"\\u001b\" = 1", `line 4: output."\x1b": is not known; ` + outputKeys},
 		{"mqtt_port = 1", "line 1: mqtt_port: " + tablesRule},

@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"log/slog"
 	"maps"
 	"os"
 	"slices"
@@ -18,7 +19,6 @@ import (
 	"actuatord/agent/control"
 	"actuatord/board/linux"
 	"actuatord/handlers"
-	"actuatord/hub/mqtt"
 	"actuatord/persist"
 )
 
@@ -27,6 +27,7 @@ import (
 func runCheck(args []string, e env) error {
 	f := newFlags("check")
 	payload := f.String("command", "", "say what this payload would do")
+	deep := f.Bool("online", false, "can the hub be reached from here, and is the board fit for years alone")
 	if err := f.noWords(args); err != nil {
 		return err
 	}
@@ -44,16 +45,27 @@ func runCheck(args []string, e env) error {
 	for _, w := range c.Warnings {
 		k.warn("configuration", w)
 	}
-	id, err := config.ConnectionString(c, e.getenv("CREDENTIALS_DIRECTORY"))
-	k.line("connection string", err, fmt.Sprintf("device %s at %s", id.DeviceID, id.HostName))
-	_, err = mqtt.Roots(c.Hub.CAFile)
-	k.line("trust roots", err, "Azure's, and "+orNone(c.Hub.CAFile))
+	id, idErr := config.ConnectionString(c, e.getenv("CREDENTIALS_DIRECTORY"))
+	k.line("connection string", idErr, fmt.Sprintf("device %s at %s", id.DeviceID, id.HostName))
+	r, rootsErr := newRoads(c.Hub, slog.New(slog.DiscardHandler))
+	k.line("trust roots", rootsErr, "Azure's, and "+orNone(c.Hub.CAFile))
 	k.board(c)
 	k.journal(c)
-	if now, trusted := clock(); trusted {
+	kernel := clock
+	if e.kernel != nil {
+		kernel = e.kernel
+	}
+	if now, trusted := kernel(); trusted {
 		k.line("clock", nil, "the kernel counts it as synchronised")
 	} else {
-		k.warn("clock", fmt.Sprintf("%s, and the kernel does not count it as synchronised: a token signed with a wrong time is refused; enable systemd-timesyncd or chrony", now.UTC().Format(time.RFC3339)))
+		k.warn("clock", fmt.Sprintf("%s, and the kernel does not count it as synchronised: until it does, or the hub has told the time, what hangs on time is refused; enable systemd-timesyncd or chrony", now.UTC().Format(time.RFC3339)))
+	}
+	if *deep {
+		k.place(c.Journal.Path)
+		k.watchdog("/sys/class/watchdog")
+		if idErr == nil && rootsErr == nil {
+			runOnline(&k, r, id, kernel)
+		}
 	}
 	if k.failed {
 		return &exitError{exitFailed}
@@ -73,6 +85,11 @@ func (k *checker) line(what string, err error, ok string) {
 		return
 	}
 	fmt.Fprintf(k.out, "ok    %s: %s\n", what, ok)
+}
+
+// bad is a line that says what to do about it.
+func (k *checker) bad(what string, err error, remedy string) {
+	k.line(what, fmt.Errorf("%w; %s", err, remedy), "")
 }
 
 func (k *checker) warn(what, text string) { fmt.Fprintf(k.out, "warn  %s: %s\n", what, text) }

@@ -9,8 +9,6 @@ import (
 	"io/fs"
 	"os"
 	"strconv"
-	"strings"
-	"text/tabwriter"
 	"time"
 
 	"actuatord/agent"
@@ -177,68 +175,6 @@ func driveSafe(what config.Wiring, by time.Time, e env) error {
 
 // safeWithin is below the 5 s that a stop may take (design §2, promise 5).
 const safeWithin = 4 * time.Second
-
-func runStatus(args []string, e env) error {
-	f := newFlags("status")
-	asJSON := f.Bool("json", false, "as JSON")
-	if err := f.noWords(args); err != nil {
-		return err
-	}
-	a, _, err := ask(f.config, agent.Request{Verb: agent.AskStatus}, 10*time.Second)
-	if err != nil {
-		return err
-	}
-	if *asJSON {
-		return printJSON(e.out, a.Status)
-	}
-	printStatus(e.out, *a.Status, time.Now())
-	return nil
-}
-
-func printStatus(out io.Writer, s agent.Status, now time.Time) {
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	defer w.Flush()
-	ago := func(t time.Time) string { return now.Sub(t).Round(time.Second).String() }
-	fmt.Fprintf(w, "actuatord\t%s, up %s, clock %s\n", s.Version, ago(s.Since), s.Clock)
-	if s.Storage != "" {
-		fmt.Fprintf(w, "storage\tcannot be used: %s\n", s.Storage)
-	}
-	if s.Link.Phase != "" {
-		fmt.Fprintf(w, "link\t%s %s for %s\n", s.Link.Rung, s.Link.Phase, ago(s.Link.Since))
-	}
-	if s.Link.Cause != "" {
-		fmt.Fprintf(w, "\tlast trouble: %s (%s): %s\n", s.Link.Cause, s.Link.Class, s.Link.Detail)
-	}
-	if !s.Link.NextAttempt.IsZero() {
-		fmt.Fprintf(w, "\tnext attempt in %s, %d failed so far\n", s.Link.NextAttempt.Sub(now).Round(time.Second), s.Link.Attempts)
-	}
-	fmt.Fprintf(w, "commands\t%d waiting, %d deliveries unsettled\n", s.Waiting, s.Unsettled)
-	if s.Held > 0 {
-		fmt.Fprintf(w, "held\t%d deliveries that must be rejected block the completions behind them; MQTT cannot reject, they end when they expire at the hub\n", s.Held)
-	}
-	fmt.Fprintf(w, "journal\t%d commands, %d reports to send, %d lost; history %s\n", s.Journal.Commands, s.Journal.Outbox, s.Journal.LostReports, s.History)
-	fmt.Fprintf(w, "flash\t%d commits, %d KiB written since the start\n", s.Journal.Commits, s.Journal.Written/1024)
-	for _, o := range s.Outputs {
-		fmt.Fprintf(w, "output\t%s %s%s\n", o.Name, o.Level, standing(o, now))
-	}
-	for _, r := range s.Last {
-		fmt.Fprintf(w, "last\t%s\n", line(r))
-	}
-}
-
-func standing(o agent.Output, now time.Time) string {
-	var b strings.Builder
-	if o.Cause != "" {
-		fmt.Fprintf(&b, ", by %s", o.Cause)
-	}
-	if !o.Until.IsZero() {
-		fmt.Fprintf(&b, ", safe again in %s", o.Until.Sub(now).Round(time.Second))
-	}
-	if o.Fault != "" {
-		fmt.Fprintf(&b, ": %s", o.Fault)
-	}
-	return b.String()
-}
 
 // line is one record for a person.
 func line(r command.Record) string {

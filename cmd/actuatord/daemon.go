@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -22,7 +21,6 @@ import (
 	"actuatord/board/linux"
 	"actuatord/board/sim"
 	"actuatord/hub"
-	"actuatord/hub/mqtt"
 	"actuatord/persist"
 	"actuatord/systemd"
 )
@@ -37,6 +35,9 @@ func runDaemon(args []string, e env) error {
 	}
 	ctx, cancel := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer cancel()
+	hup := make(chan os.Signal, 1) // room for one: a second that comes meanwhile wants the same
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
 	c, err := config.Load(f.config)
 	if err != nil {
 		return err
@@ -58,8 +59,9 @@ func runDaemon(args []string, e env) error {
 	if err != nil {
 		return errors.Join(err, b.Close())
 	}
-	requests := make(chan agent.Request)
-	o.Control = requests
+	requests, reloads := make(chan agent.Request), make(chan agent.Reload)
+	o.Control, o.Reload = requests, reloads
+	go reloader{c, e, o.Notify, log, reloads}.follow(ctx, hup, o.Identity)
 	go serveControl(ctx, control.Path(c.Journal.Path), requests, log)
 	err = agent.New(o).Run(ctx)
 	if !errors.Is(err, board.ErrStuck) { // nothing more can be had of a board that hangs, and a stop has 5 s
@@ -95,21 +97,24 @@ const controlRetry = 30 * time.Second
 
 // wire makes the agent's options from the configuration.
 func wire(c config.Config, b *board.Board, log *slog.Logger, e env) (agent.Options, error) {
+	if err := config.ForgetRenewal(e.getenv("RUNTIME_DIRECTORY")); err != nil {
+		log.Warn("a reload may find an old connection string", "error", err)
+	}
 	id, err := config.ConnectionString(c, e.getenv("CREDENTIALS_DIRECTORY"))
 	if err != nil {
 		return agent.Options{}, &usageError{err}
 	}
-	roots, err := mqtt.Roots(c.Hub.CAFile)
+	r, err := newRoads(c.Hub, log)
 	if err != nil {
 		return agent.Options{}, &usageError{err}
 	}
 	return agent.Options{
-		Config: c, Identity: id, Board: b, Version: ourVersion(), Log: log,
+		Config: c, Identity: id, Board: b, Version: ourVersion(), Built: builtAt(), Log: log,
 		Open:    opener(c, id),
-		Connect: connector(c, id, roots, log),
-		Clock:   clock,
-		Notify:  systemd.FromEnv(e.getenv),
-		Edge:    e.edge,
+		Connect: r.connect, Probe: r.probe, REST: r.client, Time: r.time,
+		Kernel: clock,
+		Notify: systemd.FromEnv(e.getenv),
+		Edge:   e.edge,
 	}, nil
 }
 
@@ -136,16 +141,6 @@ func checkInChild(ctx context.Context, path string) error {
 		}
 	}
 	return persist.CheckInChild(ctx, exe, []string{"journal", "check", "--child"}, path)
-}
-
-func connector(c config.Config, id hub.ConnectionString, roots *x509.CertPool, log *slog.Logger) func(context.Context, uint64, string) (*mqtt.Session, error) {
-	m := mqtt.Config{
-		Host: id.HostName, Gateway: id.GatewayHostName, Port: c.Hub.MQTTPort, DeviceID: id.DeviceID,
-		KeepAlive: c.Hub.KeepAlive, Roots: roots, Log: log,
-	}
-	return func(ctx context.Context, generation uint64, password string) (*mqtt.Session, error) {
-		return mqtt.Connect(ctx, m, generation, password)
-	}
 }
 
 // clock answers the time, and whether the kernel counts it as synchronised

@@ -16,13 +16,16 @@ import (
 	"io"
 	"os"
 	"runtime/debug"
+	"strconv"
 	"strings"
+	"time"
 
 	"actuatord/agent/config"
 )
 
-// version is set by the linker in release builds.
-var version = ""
+// version and built are set by the linker in release builds. built is the time of
+// the commit, in seconds since 1970.
+var version, built = "", ""
 
 // Exit codes (design §8): a program that calls us may rely on them.
 const (
@@ -37,13 +40,15 @@ const usage = `actuatord moves real things from the cloud, safely.
 
 usage: actuatord COMMAND [flags] [--config FILE]
 
-  run                     the daemon: outputs safe, journal checked, hub connected
+  run                     the daemon: outputs safe, journal checked, hub connected;
+                          SIGHUP has it read the connection string again
   check                   is this configuration right, and can it work here
+        --online          and can the hub be reached (at most a minute; no MQTT session)
         --command FILE|-  what would this payload do (nothing moves)
   safe                    every output to its safe level, now
   do TARGET ACTION        carry out a command from here: do pump on --for 2s
         --for D  --register N  --bytes HEX
-  status [--json]         link, outputs, journal, last commands
+  status [--json]         alarms (then it exits with 1), link, clock, outputs, last commands
   history [-n 20] [--json]  what was carried out and refused, newest first
   journal check           prove every record of the journal
   journal reset           declare that no message from before the journal can still come
@@ -59,7 +64,8 @@ type env struct {
 	in       io.Reader
 	out, err io.Writer
 	getenv   func(string) string
-	edge     func(string) // tests only: see agent.Options.Edge
+	edge     func(string)             // tests only: see agent.Options.Edge
+	kernel   func() (time.Time, bool) // tests only: the kernel's clock, for check
 }
 
 func main() {
@@ -175,7 +181,11 @@ func runVersion(args []string, e env) error {
 	if err := newFlags("version").noWords(args); err != nil {
 		return err
 	}
-	fmt.Fprintln(e.out, "actuatord", ourVersion())
+	fmt.Fprint(e.out, "actuatord ", ourVersion())
+	if at := builtAt(); !at.IsZero() {
+		fmt.Fprint(e.out, ", source of ", at.Format(time.RFC3339))
+	}
+	fmt.Fprintln(e.out)
 	return nil
 }
 
@@ -194,4 +204,27 @@ func ourVersion() string {
 		}
 	}
 	return "dev"
+}
+
+// builtAt is when this program's source was committed: a clock that shows less is
+// wrong. Zero if nobody said.
+func builtAt() time.Time {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		info = &debug.BuildInfo{}
+	}
+	return commitTime(built, info.Settings)
+}
+
+// commitTime takes what the linker was given, or what a plain build remembers.
+func commitTime(linked string, settings []debug.BuildSetting) time.Time {
+	if seconds, err := strconv.ParseInt(linked, 10, 64); err == nil && seconds > 0 {
+		return time.Unix(seconds, 0).UTC()
+	}
+	for _, s := range settings {
+		if at, err := time.Parse(time.RFC3339, s.Value); s.Key == "vcs.time" && err == nil {
+			return at
+		}
+	}
+	return time.Time{}
 }

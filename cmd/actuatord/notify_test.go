@@ -1,13 +1,10 @@
 package main
 
 import (
-	"net"
 	"os"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"actuatord/hub/localhub"
 )
@@ -20,28 +17,12 @@ func TestServiceManager(t *testing.T) {
 	if err := s.Hub.Inject(localhub.Fault{Packet: localhub.PacketConnect, Effect: localhub.Stall, Times: -1}); err != nil {
 		t.Fatal(err)
 	}
-	path := filepath.Join(s.Dir, "notify")
-	manager, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer manager.Close()
-	d := s.Start("NOTIFY_SOCKET="+path, "WATCHDOG_USEC=600000")
+	m, environ := newManager(t, s)
+	d := s.Start(environ, "WATCHDOG_USEC=600000")
+	m.d = d
 	hear := func(want string) {
 		t.Helper()
-		if err := manager.SetReadDeadline(time.Now().Add(30 * time.Second)); err != nil {
-			t.Fatal(err)
-		}
-		b := make([]byte, 4096)
-		for {
-			n, err := manager.Read(b)
-			if err != nil {
-				t.Fatalf("waiting for %s: %v\n%s", want, err, d.Log.String())
-			}
-			if strings.HasPrefix(string(b[:n]), want) {
-				return
-			}
-		}
+		m.hear(want, "")
 	}
 	hear("READY=1")
 	if _, err := os.Stat(filepath.Join(s.Dir, "journal.db")); err != nil || len(s.Moves("safe")) < 2 {

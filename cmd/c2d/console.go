@@ -45,12 +45,12 @@ func orders() []order {
 	return []order{
 		{"send", "send DEVICE BODY [KEY=VALUE]…", "put a message into the device's queue; \"help send\" tells more", 2, -1, (*console).send, true},
 		{"queue", "queue DEVICE", "list what is in the device's queue, oldest first", 1, 1, (*console).queue, true},
-		{"fault", "fault DEVICE EFFECT PACKET [skip=N] [times=N|forever] [code=N] [for=5s]", "break something at a given packet; DEVICE * is any; \"help fault\" tells more", 3, -1, (*console).fault, false},
+		{"fault", "fault DEVICE EFFECT PACKET [skip=N] [times=N|forever] [code=N] [retry=SECONDS] [for=5s]", "break something at a given packet or request; DEVICE * is any; \"help fault\" tells more", 3, -1, (*console).fault, false},
 		{"heal", "heal DEVICE", "take back the faults that are not used up; * is all", 1, 1, (*console).heal, false},
-		{"drop", "drop DEVICE", "break the device's connection", 1, 1, device((*localhub.Hub).Drop), false},
+		{"drop", "drop DEVICE", "break the device's connections", 1, 1, device((*localhub.Hub).Drop), false},
 		{"forget", "forget DEVICE", "break its connection and lose its stored session", 1, 1, device((*localhub.Hub).ForgetSession), false},
 		{"restart", "restart [DOWN]", "break all connections and take none for the time DOWN, such as 10s; queues stay", 0, 1, (*console).restart, false},
-		{"disable", "disable DEVICE", "refuse the device with CONNACK 3", 1, 1, device(func(h *localhub.Hub, id string) error { return h.SetEnabled(id, false) }), false},
+		{"disable", "disable DEVICE", "refuse the device, with CONNACK 3 and 401", 1, 1, device(func(h *localhub.Hub, id string) error { return h.SetEnabled(id, false) }), false},
 		{"enable", "enable DEVICE", "take it back", 1, 1, device(func(h *localhub.Hub, id string) error { return h.SetEnabled(id, true) }), false},
 		{"purge", "purge DEVICE", "dead letter everything in the device's queue", 1, 1, device(func(h *localhub.Hub, id string) error { _, err := h.Purge(id); return err }), false},
 		{"help", "help [send|fault]", "this", 0, 1, (*console).help, true},
@@ -279,19 +279,23 @@ VALUE may be in double quotes: note="two words"
 `
 
 func faultHelp() string {
-	return fmt.Sprintf(`fault DEVICE EFFECT PACKET [skip=N] [times=N|forever] [code=N] [for=5s]
+	return fmt.Sprintf(`fault DEVICE EFFECT PACKET [skip=N] [times=N|forever] [code=N] [retry=SECONDS] [for=5s]
 The fault waits for PACKET, lets skip=N of them pass, and strikes once, or times=N.
 EFFECT is one of %v:
   drop-before  the connection breaks first: the packet takes no effect, or is not sent
   drop-after   it takes effect but is not answered, or is sent; then the connection breaks
   swallow      it vanishes; the hub believes that it sent it
-  refuse       connect (CONNACK code=1 to 5, or 3) or subscribe (SUBACK 0x80)
+  refuse       connect (CONNACK code=1 to 5, or 3), subscribe (SUBACK 0x80), or a
+               request (HTTP status code=400 to 599, or 500; retry=SECONDS is its Retry-After)
   black-hole   from here on the hub takes in everything and answers nothing, for=5s or until "drop"
   stall        from here on the hub reads and writes nothing, for=5s or until "drop"
   delay        it and all behind it in its direction wait for=5s
   forget       connect: the stored session is lost first
+  lock-lost    http-complete, -reject, -abandon: the lock lapses first; the answer is 412
 PACKET is one of %v
-  delivery is a message on its way to the device, puback the device's answer to it
+  delivery is a message on its way to the device, puback the device's answer to it;
+  http-… are requests over HTTPS, http-any is each of them; websocket is the upgrade
+  of MQTT over WebSocket, which names no device: its DEVICE is *
 `, localhub.Effects(), localhub.Packets())
 }
 

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"actuatord/hub"
+	"actuatord/hub/dial"
 	"actuatord/hub/mqtt"
 )
 
@@ -132,29 +133,41 @@ func (p *process) session(dir, id string, generation uint64) *mqtt.Session {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	c, err := hub.ParseConnectionString(string(text))
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	roots, err := mqtt.Roots(filepath.Join(dir, "ca.pem"))
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	_, port, err := net.SplitHostPort(p.addr)
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	n, err := strconv.Atoi(port)
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	token := hub.SignSAS(hub.Resource(c.HostName, c.DeviceID), c.Key, "", time.Now().Add(time.Hour))
-	s, err := mqtt.Connect(p.t.Context(), mqtt.Config{Host: c.HostName, Port: n, DeviceID: c.DeviceID, Roots: roots}, generation, token)
+	c, token, road := p.device(string(text), dir)
+	s, err := mqtt.Connect(p.t.Context(), mqtt.Config{Host: c.HostName, Port: port(p.t, p.addr), DeviceID: c.DeviceID, Road: road}, generation, token)
 	if err != nil {
 		p.t.Fatal(err)
 	}
 	p.t.Cleanup(s.Close)
 	return s
+}
+
+// device is what a connection string makes of a device: who it is, a token, and
+// the roots it trusts.
+func (p *process) device(text, dir string) (hub.ConnectionString, string, dial.Config) {
+	p.t.Helper()
+	c, err := hub.ParseConnectionString(text)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	roots, err := dial.Roots(filepath.Join(dir, "ca.pem"))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return c, hub.SignSAS(hub.Resource(c.HostName, c.DeviceID), c.Key, "", time.Now().Add(time.Hour)), dial.Config{Roots: roots}
+}
+
+func port(t *testing.T, addr string) int {
+	t.Helper()
+	_, text, err := net.SplitHostPort(addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
 }
 
 // TestHubProcess is the whole way of a message through a real process: ready
@@ -315,12 +328,15 @@ func TestExitCodes(t *testing.T) {
 		{[]string{"hub", "extra"}, 2, `unexpected argument "extra"`},
 		{[]string{"hub", "--device", "a/b"}, 2, "is not supported"},
 		{[]string{"hub", "--mqtt-port", "65536"}, 2, "0 to 65535"},
+		{[]string{"hub", "--https-port", "-1"}, 2, "0 to 65535"},
+		{[]string{"hub", "--date-offset", "1"}, 2, "invalid value"},
 		{[]string{"hub", "--window", "51"}, 2, "1 to 50"},
 		{[]string{"hub", "--ttl", "1s"}, 2, "1m to 48h"},
 		{[]string{"hub", "--max-delivery-count", "0"}, 2, "1 to 100"},
 		{[]string{"hub", "--host", ""}, 2, "--host is empty"},
 		{[]string{"hub", "--dir", file}, 1, "not a directory"},
 		{[]string{"hub", "--mqtt-port", port}, 1, "address already in use"},
+		{[]string{"hub", "--mqtt-port", "0", "--https-port", port}, 1, "--https-port: listen tcp 127.0.0.1:" + port + ": bind: address already in use"},
 	}
 	for _, c := range cases {
 		var out bytes.Buffer

@@ -9,53 +9,22 @@ import (
 	"actuatord/hub"
 )
 
-// The waits. All are drawn evenly between a floor and a ceiling.
-const (
-	// Ordinary back-off: the ceiling doubles from 2 s to 5 min. SDKs cap
-	// between 10 s and 100 s; they serve people who watch. A fleet of 10 000
-	// behind a hub that accepts 100 connections a second needs minutes.
-	floorSoon, firstSoon, ceilingSoon = time.Second, 2 * time.Second, 5 * time.Minute
-	// The hub said no. Trying every few seconds would only count as an attack,
-	// but a device that was enabled again or got its clock should be back
-	// within minutes, not hours.
-	floorSlow, ceilingSlow = time.Minute, 10 * time.Minute
-	// Only a person can put it right. Still tried: the person may have done so
-	// at the other end.
-	floorWrong, ceilingWrong = 10 * time.Minute, 30 * time.Minute
-)
-
-// Times that tell a good session from a bad one; each is a judgement, not a
-// measured value.
-const (
-	// stableAfter: a session this old clears the back-off. Shorter, and a hub
-	// that accepts and drops each minute is hammered; longer, and an ordinary
-	// drop after a bad hour is paid for with minutes of silence.
-	stableAfter = 2 * time.Minute
-	// A hub that takes a second connection with our id drops the first within
-	// seconds; three sessions in a row that did not live for 30 s are the sign.
-	earlyClose, earlyLimit = 30 * time.Second, 3
-	// connectLimit is a second net under the transport's own time limit (a
-	// minute); leaveLimit the same for closing (some seconds). After them the
-	// connection is counted as gone.
-	connectLimit = 2 * time.Minute
-	leaveLimit   = 30 * time.Second
-)
-
 // phase is where the machine is; see the drawing in the package's doc.
 type phase uint8
 
 const (
 	idle       phase = 0
 	waiting    phase = 1
-	connecting phase = 2
-	up         phase = 3
-	leaving    phase = 4
-	stopped    phase = 5
+	probing    phase = 2
+	connecting phase = 3
+	up         phase = 4
+	leaving    phase = 5
+	draining   phase = 6
 )
 
 // String gives the word shown by status.
 func (p phase) String() string {
-	return [...]string{"idle", "waiting", "connecting", "up", "leaving", "stopped"}[p]
+	return [...]string{"idle", "waiting", "probing", "connecting", "up", "leaving", "draining"}[p]
 }
 
 // then is what follows after leaving.
@@ -64,37 +33,56 @@ type then uint8
 const (
 	thenWait    then = 1
 	thenConnect then = 2
-	thenStop    then = 3
+	thenVisit   then = 3
+	thenFirst   then = 4
 )
+
+// Policy is the part of the configuration that the machine goes by.
+type Policy struct {
+	FallbackAfter time.Duration // without a stable session for so long, polls begin
+	PollEvery     time.Duration // and are so far apart
+	VisitEvery    time.Duration // settle visits are at least so far apart
+}
 
 // Machine is the state of the link. It belongs to one goroutine. The zero value
 // is not usable: [New].
 type Machine struct {
+	policy Policy
 	jitter *rand.Rand
 
 	phase      phase
 	since      time.Time // of phase
-	generation uint64    // of the last Connect
-	asked      time.Time // when it was asked for
-	due        time.Time // waiting: the next attempt; connecting, leaving: when to give up
+	generation uint64    // of the last action that has one
+	asked      time.Time // when the last Connect was asked for
+	due        time.Time // waiting: the next attempt; else: when to give up
 
-	then      then // leaving
-	unsettled int  // up
-	renew80   time.Time
-	renew95   time.Time
+	rung  Rung      // of the present or next attempt
+	good  Rung      // that carried the last stable session
+	other bool      // this round's second rung is due or under way
+	look  time.Time // when 8883 was last tried
+
+	then       then // leaving
+	drain      DrainKind
+	unsettled  int // up
+	owed       int // up
+	subscribed bool
+	renew80    time.Time
+	renew95    time.Time
 
 	failures int // since the last stable session
 	early    int // sessions in a row that ended early
 	err      error
 	class    hub.Class
 	cause    string
+
+	schedule
 }
 
 // New makes a machine that waits for [Start]. seed decides all of its random
 // waits: give each device and each run another one.
-func New(seed uint64) *Machine {
+func New(seed uint64, p Policy) *Machine {
 	const stream = 0x6c696e6b // "link"; any constant will do
-	return &Machine{jitter: rand.New(rand.NewPCG(seed, stream))}
+	return &Machine{policy: p, jitter: rand.New(rand.NewPCG(seed, stream)), rung: RungMQTT, good: RungMQTT}
 }
 
 // Step tells the machine that in happened at now and answers what to do, in
@@ -105,76 +93,127 @@ func (m *Machine) Step(in Input, now time.Time) []Action {
 	m.settle(now)
 	switch in := in.(type) {
 	case Start:
-		return m.start(now)
+		if m.phase == idle {
+			m.remember(in.Past, now)
+			return m.attempt(now)
+		}
+	case ClockSet:
+		m.remind(in.Wall, now)
+	case Credentials:
+		return m.credentials(now)
+	case Reached:
+		return m.reached(in, now)
 	case Connected:
 		return m.connected(in, now)
+	case Subscribed:
+		m.suback(in, now)
 	case Refused:
 		return m.ended(in.Generation, in.Err, now)
 	case Lost:
 		return m.ended(in.Generation, in.Err, now)
+	case Drained:
+		return m.drained(in, now)
 	case Unsettled:
-		m.unsettled = in.N
-		return m.renew(now)
+		m.unsettled, m.owed = in.N, in.Owed
+		return m.depart(now)
 	case Renew:
 		if m.phase == up && now.Sub(m.since) >= earlyClose {
-			// It stood until we left it, so what was wrong before is over, although
-			// it may be too young to be called stable.
-			m.failures, m.early = 0, 0
-			m.err, m.class, m.cause = nil, 0, ""
+			m.forgive()
 			return m.leave(in.Why, thenConnect, now)
 		}
 	case Tick:
 		return m.tick(now)
-	case Stop:
-		return m.stop(now)
 	}
 	return nil
 }
 
-// settle forgets past failures once the present session is stable.
+// settle takes note that the present session is stable.
 func (m *Machine) settle(now time.Time) {
-	if m.phase == up && now.Sub(m.since) >= stableAfter {
-		m.failures, m.early = 0, 0
-		m.err, m.class, m.cause = nil, 0, ""
+	if m.phase == up && m.subscribed && now.Sub(m.since) >= stableAfter {
+		m.forgive()
+		m.good, m.unstable = m.rung, time.Time{}
 	}
+}
+
+// forgive forgets past failures: the session stood until we left it, or is stable.
+func (m *Machine) forgive() {
+	m.failures, m.early = 0, 0
+	m.err, m.class, m.cause = nil, 0, ""
 }
 
 func (m *Machine) enter(p phase, now time.Time) {
 	m.phase, m.since, m.due = p, now, time.Time{}
 }
 
-func (m *Machine) start(now time.Time) []Action {
-	switch m.phase {
-	case idle, stopped:
-		// An operator's Stop and Start drops the wait, but not the floor.
-		if earliest := m.asked.Add(floorSoon); m.generation > 0 && now.Before(earliest) {
-			m.enter(waiting, now)
-			m.due = earliest
-			return nil
-		}
-		return m.connect(now)
-	case leaving:
-		if m.then == thenStop {
-			m.then = thenWait
-		}
+// attempt makes the next attempt at a session, or what must come before it.
+func (m *Machine) attempt(now time.Time) []Action {
+	switch {
+	case m.held(now):
+		return m.connect(false, now)
+	case m.firstBlocked():
+		// The next first-subscribe drain is the next poll.
+		m.enter(waiting, now)
+		m.due = m.pollDue()
+		return nil
 	}
-	return nil
+	m.enter(probing, now)
+	m.generation++
+	m.due = now.Add(connectLimit)
+	return []Action{Probe{Generation: m.generation, Rung: m.rung}}
 }
 
-func (m *Machine) connect(now time.Time) []Action {
+func (m *Machine) connect(blind bool, now time.Time) []Action {
 	m.enter(connecting, now)
 	m.generation++
 	m.asked = now
 	m.due = now.Add(connectLimit)
-	return []Action{Connect{Generation: m.generation, Rung: RungMQTT}}
+	within := fullTry
+	if m.rung == RungMQTT {
+		m.look = now
+		if m.good == RungWebSocket && !m.other {
+			within = briefTry
+		}
+	}
+	return []Action{Connect{Generation: m.generation, Rung: m.rung, Within: within, Blind: blind}}
+}
+
+// credentials has new ones tried at once, as far as the floor allows.
+func (m *Machine) credentials(now time.Time) []Action {
+	m.failures, m.refused, m.firsts = 0, false, 0
+	switch m.phase {
+	case up:
+		return m.leave("new credentials", thenConnect, now)
+	case probing, connecting:
+		return m.leave("new credentials", thenWait, now)
+	case waiting:
+		m.forgive()
+		m.due = later(now, m.asked.Add(floorSoon))
+		return m.tick(now)
+	}
+	return nil
+}
+
+func (m *Machine) reached(in Reached, now time.Time) []Action {
+	if in.Generation != m.generation || m.phase != probing {
+		return nil
+	}
+	m.firsts++
+	return m.open(First, now)
 }
 
 func (m *Machine) connected(in Connected, now time.Time) []Action {
 	switch {
 	case in.Generation == m.generation && m.phase == connecting:
 		m.enter(up, now)
-		m.renew80, m.renew95, m.unsettled = in.Renew80, in.Renew95, 0
-		return m.renew(now)
+		m.renew80, m.renew95, m.unsettled, m.owed, m.subscribed = in.Renew80, in.Renew95, 0, 0, false
+		if !in.Stored && m.subacked && !m.drainedFor {
+			// The hub has forgotten our subscription, and will reject what is
+			// queued once there is a new one.
+			m.subacked = false
+			m.firsts++
+			return m.leave("the hub has forgotten our subscription: the queue is drained before a new one", thenFirst, now)
+		}
+		return append([]Action{Subscribe{Generation: m.generation}}, m.depart(now)...)
 	case in.Generation == m.generation && m.phase == up:
 		return nil
 	}
@@ -183,18 +222,31 @@ func (m *Machine) connected(in Connected, now time.Time) []Action {
 	return []Action{Disconnect{Generation: in.Generation, Why: "connected too late"}}
 }
 
+func (m *Machine) suback(in Subscribed, now time.Time) {
+	if in.Generation == m.generation && m.phase == up {
+		m.subscribed, m.subacked, m.subackAt = true, true, now
+		m.firsts, m.refused, m.drainedFor = 0, false, false
+	}
+}
+
 // ended handles the end of the present connection, or of the attempt at it.
 func (m *Machine) ended(generation uint64, err error, now time.Time) []Action {
 	if generation != m.generation {
 		return nil
 	}
 	switch m.phase {
+	case probing:
+		m.note(err)
+		m.retry(now)
 	case connecting:
 		m.note(err)
-		m.wait(now)
+		m.refused = m.refused || saidNo(m.cause)
+		m.drainedFor = false
+		m.retry(now)
 	case up:
 		m.note(err)
 		m.lived(now)
+		m.away(now)
 		m.wait(now)
 	case leaving:
 		return m.left(now)
@@ -202,45 +254,30 @@ func (m *Machine) ended(generation uint64, err error, now time.Time) []Action {
 	return nil
 }
 
-// note keeps err as the last failure.
-func (m *Machine) note(err error) {
-	if err == nil {
-		err = errors.New("ended without an error")
+// away notes that there is no session any more.
+func (m *Machine) away(now time.Time) {
+	m.subscribed, m.drainedFor = false, false
+	if m.unstable.IsZero() {
+		m.unstable = now
 	}
-	m.err, m.class, m.cause = err, hub.ClassOf(err), hub.CauseOf(err)
+	// A natural reconnect is the moment to look whether 8883 has opened.
+	if m.rung = m.good; m.rung == RungWebSocket && now.Sub(m.look) >= lookAgain {
+		m.rung = RungMQTT
+	}
+	m.other = false
 }
 
-// lived judges how long the session that ends now has lived.
-func (m *Machine) lived(now time.Time) {
-	if now.Sub(m.since) >= earlyClose {
-		m.early = 0
-		return
-	}
-	if m.early++; m.early >= earlyLimit && m.class != hub.Misconfigured {
-		m.class, m.cause = hub.RetrySlowly, hub.CauseClosedEarly
-	}
-}
-
-// wait draws the time of the next attempt.
-func (m *Machine) wait(now time.Time) {
-	floor, ceiling := floorSoon, ceilingSoon
-	switch {
-	case m.class == hub.RetrySlowly:
-		floor, ceiling = floorSlow, ceilingSlow
-	case m.class == hub.Misconfigured:
-		floor, ceiling = floorWrong, ceilingWrong
-	case m.failures < 16: // 2 s << 16 is beyond the ceiling, and far from overflow
-		ceiling = min(ceilingSoon, firstSoon<<m.failures)
-	}
-	m.failures++
-	m.enter(waiting, now)
-	m.due = now.Add(floor + time.Duration(m.jitter.Int64N(int64(ceiling-floor))))
-}
-
-// renew leaves a session whose token is old.
-func (m *Machine) renew(now time.Time) []Action {
+// depart leaves a session whose token is old, or for a settle visit.
+func (m *Machine) depart(now time.Time) []Action {
 	passed := func(t time.Time) bool { return !t.IsZero() && !now.Before(t) }
-	if m.phase != up || !passed(m.renew95) && (!passed(m.renew80) || m.unsettled > 0) {
+	if m.phase != up {
+		return nil
+	}
+	if m.owed > 0 && !now.Before(m.visitFloor) {
+		m.forgive()
+		return m.leave("settle visit: deliveries are owed a reject, which MQTT cannot give", thenVisit, now)
+	}
+	if !passed(m.renew95) && (!passed(m.renew80) || m.unsettled > 0) {
 		return nil
 	}
 	then := thenConnect
@@ -264,27 +301,36 @@ func (m *Machine) leave(why string, next then, now time.Time) []Action {
 // left goes on after a connection that we ended is gone.
 func (m *Machine) left(now time.Time) []Action {
 	switch m.then {
+	case thenVisit:
+		if m.subscribed = false; m.unstable.IsZero() {
+			m.unstable = now
+		}
+		return m.open(Visit, now)
+	case thenFirst:
+		return m.open(First, now)
 	case thenConnect:
-		return m.connect(now)
-	case thenStop:
-		m.enter(stopped, now)
-	default:
-		m.wait(now)
+		m.away(now)
+		return m.attempt(now)
 	}
+	m.away(now)
+	m.wait(now)
 	return nil
 }
 
 func (m *Machine) tick(now time.Time) []Action {
 	if m.phase == up {
-		return m.renew(now)
+		return m.depart(now)
+	}
+	if m.phase == waiting && !now.Before(m.pollDue()) {
+		return m.open(Poll, now)
 	}
 	if m.due.IsZero() || now.Before(m.due) {
 		return nil
 	}
 	switch m.phase {
 	case waiting:
-		return m.connect(now)
-	case connecting:
+		return m.attempt(now)
+	case probing, connecting:
 		m.note(&hub.Error{Class: hub.RetrySoon, Cause: hub.CauseNetwork, Err: fmt.Errorf("no answer within %v", connectLimit)})
 		return m.leave("no answer", thenWait, now)
 	case leaving:
@@ -293,31 +339,26 @@ func (m *Machine) tick(now time.Time) []Action {
 	return nil
 }
 
-func (m *Machine) stop(now time.Time) []Action {
-	switch m.phase {
-	case idle, waiting:
-		m.enter(stopped, now)
-	case connecting, up:
-		return m.leave("stop", thenStop, now)
-	case leaving:
-		m.then = thenStop
-	}
-	return nil
-}
-
 // Next gives the time at which a [Tick] is due; zero: none is, until another
 // input comes.
 func (m *Machine) Next() time.Time {
-	if m.phase != up {
+	switch m.phase {
+	case waiting:
+		return earlier(m.due, m.pollDue())
+	case up:
+	default:
 		return m.due
 	}
 	next := m.renew95
-	if !m.renew80.IsZero() && m.unsettled == 0 && (next.IsZero() || m.renew80.Before(next)) {
-		next = m.renew80
+	if m.unsettled == 0 {
+		next = earlier(next, m.renew80)
 	}
-	// Until the session is stable a tick is due then, to clear the back-off.
-	if stable := m.since.Add(stableAfter); m.failures > 0 && (next.IsZero() || stable.Before(next)) {
-		next = stable
+	if m.owed > 0 {
+		next = earlier(next, m.visitFloor)
+	}
+	// Until the session is stable a tick is due then, to say so.
+	if m.subscribed && (m.failures > 0 || !m.unstable.IsZero()) {
+		next = earlier(next, m.since.Add(stableAfter))
 	}
 	return next
 }

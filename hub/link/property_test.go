@@ -17,16 +17,15 @@ type world struct {
 	m, twin *Machine // same seed, same inputs
 	now     time.Time
 
-	live      map[uint64]bool      // connections asked for and not yet answered as ended
-	leaving   map[uint64]time.Time // when they were asked to end
-	born      map[uint64]time.Time // when they were connected
-	lastAsked time.Time
-	last      uint64
-	running   bool
-}
-
-func newWorld(seed uint64) *world {
-	return &world{m: New(seed), twin: New(seed), now: noon, live: map[uint64]bool{}, leaving: map[uint64]time.Time{}, born: map[uint64]time.Time{}}
+	kind    string // what is outstanding: "", "probe", "connect", "session", "drain"
+	leaving bool
+	gen     uint64
+	asked   time.Time // of the last CONNECT
+	poll    time.Time
+	visit   time.Time
+	drained time.Time
+	born    time.Time
+	started bool
 }
 
 func (w *world) step(t *rapid.T, in Input) {
@@ -35,55 +34,55 @@ func (w *world) step(t *rapid.T, in Input) {
 		t.Fatalf("same seed and inputs, other answers: %v and %v", do, again)
 	}
 	for _, a := range do {
-		switch a := a.(type) {
-		case Connect:
-			w.connect(t, a)
-		case Disconnect:
-			if !w.live[a.Generation] {
-				t.Fatalf("%v: no such connection", a)
-			}
-			if _, again := w.leaving[a.Generation]; !again {
-				w.leaving[a.Generation] = w.now
-			}
-		}
+		w.perform(t, a)
 	}
-	if w.running && !w.m.Status().Connected && w.m.Next().IsZero() {
-		t.Fatalf("started and not connected, but there is no next tick: %+v", w.m.Status())
-	}
-	if !w.running && w.m.Status().Connected {
-		t.Fatalf("connected although it was stopped: %+v", w.m.Status())
+	if w.started && w.m.Next().IsZero() && w.kind == "" {
+		t.Fatalf("nothing is outstanding and no tick is due: %+v", w.m.Status())
 	}
 }
 
-func (w *world) connect(t *rapid.T, a Connect) {
-	if !w.running {
-		t.Fatalf("%v although it was stopped", a)
+// begin takes a new thing that is outstanding. A second one is allowed only when
+// the first was left and never answered.
+func (w *world) begin(t *rapid.T, kind string, gen uint64) {
+	if w.kind != "" && (!w.leaving || w.now.Sub(w.born) < leaveLimit) {
+		t.Fatalf("%s %d while %s %d is outstanding", kind, gen, w.kind, w.gen)
 	}
-	for g := range w.live {
-		since, left := w.leaving[g]
-		if !left || w.now.Sub(since) < leaveLimit {
-			t.Fatalf("%v while %d is outstanding", a, g)
-		}
+	if gen <= w.gen {
+		t.Fatalf("%s of generation %d after %d", kind, gen, w.gen)
 	}
-	if a.Generation != w.last+1 {
-		t.Fatalf("%v after generation %d", a, w.last)
-	}
-	// The one way to reconnect without the floor is to renew a session that has
-	// lived, and then that life lies between.
-	if w.last > 0 && w.now.Sub(w.lastAsked) < floorSoon {
-		t.Fatalf("%v only %v after the last one", a, w.now.Sub(w.lastAsked))
-	}
-	w.last, w.lastAsked = a.Generation, w.now
-	w.live[a.Generation] = true
+	w.kind, w.gen, w.leaving = kind, gen, false
 }
 
-func (w *world) end(t *rapid.T, g uint64, lost bool, err error) {
-	delete(w.live, g)
-	delete(w.leaving, g)
-	if lost {
-		w.step(t, Lost{g, err})
-	} else {
-		w.step(t, Refused{g, err})
+func (w *world) perform(t *rapid.T, a Action) {
+	switch a := a.(type) {
+	case Probe:
+		w.begin(t, "probe", a.Generation)
+	case Connect:
+		w.begin(t, "connect", a.Generation)
+		// A drain may answer in no time here; it has a bound of its own.
+		if !w.asked.IsZero() && w.now.Sub(w.asked) < floorSoon && w.drained != w.now {
+			t.Fatalf("CONNECT only %v after the last", w.now.Sub(w.asked))
+		}
+		w.asked = w.now
+	case Disconnect:
+		if a.Generation == w.gen && !w.leaving {
+			w.leaving, w.born = true, w.now
+		}
+	case OpenDrain:
+		w.begin(t, "drain", a.Generation)
+		w.drained = w.now
+		switch a.Kind {
+		case Poll:
+			if !w.poll.IsZero() && w.now.Sub(w.poll) < policy.PollEvery {
+				t.Fatalf("a poll only %v after the last", w.now.Sub(w.poll))
+			}
+			w.poll = w.now
+		case Visit:
+			if !w.visit.IsZero() && w.now.Sub(w.visit) < policy.VisitEvery {
+				t.Fatalf("a visit only %v after the last", w.now.Sub(w.visit))
+			}
+			w.visit = w.now
+		}
 	}
 }
 
@@ -91,14 +90,24 @@ func (w *world) end(t *rapid.T, g uint64, lost bool, err error) {
 // ones, and any times that do not run backwards.
 func TestProperties(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		w := newWorld(rapid.Uint64().Draw(t, "seed"))
+		seed := rapid.Uint64().Draw(t, "seed")
+		w := &world{m: New(seed, policy), twin: New(seed, policy), now: noon}
 		failure := rapid.SampledFrom([]error{nil, io.EOF, refused5, wrong, hub.ConnackError(3), errors.New("x")})
-		anyGeneration := rapid.Uint64Range(0, 4)
+		is := func(t *rapid.T, kinds ...string) {
+			for _, k := range kinds {
+				if w.kind == k {
+					return
+				}
+			}
+			t.Skip("nothing to answer")
+		}
 		t.Repeat(map[string]func(*rapid.T){
-			"start": func(t *rapid.T) { w.running = true; w.step(t, Start{}) },
-			"stop":  func(t *rapid.T) { w.running = false; w.step(t, Stop{}) },
+			"start": func(t *rapid.T) {
+				w.started = true
+				w.step(t, Start{rapid.SampledFrom([]Past{recent, {}, {Wall: noon, Trusted: true}}).Draw(t, "past")})
+			},
 			"pass": func(t *rapid.T) {
-				w.now = w.now.Add(time.Duration(rapid.Int64Range(0, int64(20*time.Minute)).Draw(t, "d")))
+				w.now = w.now.Add(time.Duration(rapid.Int64Range(0, int64(40*time.Minute)).Draw(t, "d")))
 				w.step(t, Tick{})
 			},
 			"next": func(t *rapid.T) {
@@ -107,57 +116,49 @@ func TestProperties(t *testing.T) {
 				}
 				w.step(t, Tick{})
 			},
-			"connected": func(t *rapid.T) {
-				if !w.live[w.last] || !w.born[w.last].IsZero() {
-					t.Skip("nothing to answer")
+			"reached": func(t *rapid.T) {
+				if is(t, "probe"); !w.leaving {
+					w.kind = ""
 				}
-				w.born[w.last] = w.now
-				life := time.Duration(rapid.Int64Range(0, int64(time.Hour)).Draw(t, "life"))
-				w.step(t, Connected{w.last, w.now.Add(life * 8 / 10), w.now.Add(life * 95 / 100)})
+				w.step(t, Reached{w.gen})
 			},
+			"connected": func(t *rapid.T) {
+				is(t, "connect")
+				w.kind = "session"
+				life := time.Duration(rapid.Int64Range(0, int64(time.Hour)).Draw(t, "life"))
+				w.step(t, Connected{w.gen, rapid.Bool().Draw(t, "stored"), w.now.Add(life * 8 / 10), w.now.Add(life * 95 / 100)})
+			},
+			"subscribed": func(t *rapid.T) { is(t, "session"); w.step(t, Subscribed{w.gen}) },
 			"end": func(t *rapid.T) {
-				if !w.live[w.last] {
-					t.Skip("nothing to end")
+				is(t, "probe", "connect", "session")
+				lost := w.kind == "session"
+				if w.kind = ""; lost {
+					w.step(t, Lost{w.gen, failure.Draw(t, "err")})
+					return
 				}
-				w.end(t, w.last, rapid.Bool().Draw(t, "lost"), failure.Draw(t, "err"))
+				w.step(t, Refused{w.gen, failure.Draw(t, "err")})
+			},
+			"drained": func(t *rapid.T) {
+				is(t, "drain")
+				w.kind, w.drained = "", w.now
+				err := failure.Draw(t, "err")
+				w.step(t, Drained{w.gen, rapid.Bool().Draw(t, "answered"), err})
 			},
 			"stale": func(t *rapid.T) {
-				if g := anyGeneration.Draw(t, "g"); g != w.last {
-					w.step(t, Lost{g, failure.Draw(t, "err")})
+				if g := rapid.Uint64Range(0, 4).Draw(t, "g"); g != w.gen {
+					w.step(t, Lost{g, io.EOF})
+					w.step(t, Drained{Generation: g})
 				}
 			},
-			"unsettled": func(t *rapid.T) { w.step(t, Unsettled{rapid.IntRange(0, 3).Draw(t, "n")}) },
+			"unsettled": func(t *rapid.T) {
+				w.step(t, Unsettled{rapid.IntRange(0, 3).Draw(t, "n"), rapid.IntRange(0, 1).Draw(t, "owed")})
+			},
+			"credentials": func(t *rapid.T) {
+				w.now = w.now.Add(floorSoon) // a person
+				w.step(t, Credentials{})
+			},
+			"clock": func(t *rapid.T) { w.step(t, ClockSet{w.now}) },
+			"renew": func(t *rapid.T) { w.step(t, Renew{"x"}) },
 		})
 	})
-}
-
-// TestNeverGivesUp: whatever the hub says, for a month, there is a next attempt,
-// and a month of refusals costs no more attempts than its class allows.
-func TestNeverGivesUp(t *testing.T) {
-	const month = 30 * 24 * time.Hour
-	tests := []struct {
-		name        string
-		err         error
-		most, least int // attempts in a month
-	}{
-		{"network", io.EOF, 20_000, 15_000}, // a mean of 2.5 min
-		{"credential", refused5, 9_000, 7_000},
-		{"misconfigured", wrong, 2_400, 2_000},
-	}
-	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			m, now, n := New(5), noon, 0
-			m.Step(Start{}, now)
-			for end := now.Add(month); now.Before(end); n++ {
-				m.Step(Refused{m.generation, test.err}, now)
-				now = m.Next()
-				if do := m.Step(Tick{}, now); len(do) != 1 {
-					t.Fatalf("attempt %d: tick at Next gives %v; want one Connect", n, do)
-				}
-			}
-			if n > test.most || n < test.least {
-				t.Errorf("%d attempts in a month; want %d to %d", n, test.least, test.most)
-			}
-		})
-	}
 }

@@ -5,6 +5,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -15,8 +16,8 @@ import (
 	"actuatord/hub"
 )
 
-// TestChaosLosesNothing runs devices that acknowledge everything in order
-// through a long day of random faults, for each of the hub's ways to behave.
+// TestChaosLosesNothing runs devices that acknowledge everything in order,
+// over MQTT, WebSocket and HTTPS in turn, through a long day of random faults, for each of the hub's ways to behave.
 // Afterwards every message has ended exactly once or is still queued; what was
 // completed was received; and a day's worth of goroutines is gone.
 func TestChaosLosesNothing(t *testing.T) {
@@ -85,7 +86,7 @@ func chaos(t *testing.T, o Options, r *rand.Rand) {
 
 func checkChaos(t *testing.T, events []Event, sent map[string]bool, left []QueuedMessage, received map[string]bool) {
 	ended, feedback := map[string]Kind{}, map[string]Status{}
-	struck := 0
+	struck, drained := 0, 0
 	for _, e := range events {
 		switch e.Kind {
 		case KindCompleted, KindDeadLettered:
@@ -103,13 +104,17 @@ func checkChaos(t *testing.T, events []Event, sent map[string]bool, left []Queue
 			feedback[e.ID] = e.Status
 		case KindFault:
 			struck++
+		case KindDelivered:
+			if e.Via == hub.HTTPS {
+				drained++
+			}
 		}
 	}
 	if len(ended)+len(left) != len(sent) || len(feedback) != len(ended) {
 		t.Errorf("%d sent, %d ended, %d left, %d fed back", len(sent), len(ended), len(left), len(feedback))
 	}
-	if struck < 10 || len(received) < 50 {
-		t.Errorf("only %d faults struck and %d messages came: nothing was tested", struck, len(received))
+	if struck < 10 || len(received) < 50 || drained == 0 {
+		t.Errorf("only %d faults struck and %d messages came, %d over HTTPS: nothing was tested", struck, len(received), drained)
 	}
 }
 
@@ -134,6 +139,7 @@ type steadyDevice struct {
 	device   Device
 	stop     chan struct{}
 	received map[string]bool
+	visits   int
 }
 
 func (d *steadyDevice) run() {
@@ -142,17 +148,55 @@ func (d *steadyDevice) run() {
 		case <-d.stop:
 			return
 		case <-time.After(time.Second):
-			d.session()
+			d.visit()
 		}
 	}
 }
 
-func (d *steadyDevice) session() {
+// visit takes each way to the hub in turn, as a device with a bad link does.
+func (d *steadyDevice) visit() {
+	d.visits++
+	serve := d.hub.ServeWebConn
+	if d.visits%3 == 0 {
+		serve = d.hub.ServeConn
+	}
 	near, far := net.Pipe()
 	var served sync.WaitGroup
-	served.Go(func() { d.hub.ServeConn(far) })
+	served.Go(func() { serve(far) })
 	defer served.Wait()
 	defer near.Close()
+	switch d.visits % 3 {
+	case 0:
+		d.session(near)
+	case 1:
+		if ws, why := dialWebSocket(near, 0); why == "" {
+			d.session(ws)
+		}
+	case 2:
+		d.drain(near)
+	}
+}
+
+// drain receives and completes over HTTPS until there is nothing, or no answer.
+func (d *steadyDevice) drain(near net.Conn) {
+	c := &webClient{dial: func() net.Conn { return near }}
+	headers := " HTTP/1.1\r\nHost: test.hub\r\nAuthorization: " +
+		hub.SignSAS("test.hub/devices/pump-1", d.device.Primary, "", time.Now().Add(time.Hour)) + "\r\n"
+	path := "/devices/pump-1/messages/devicebound"
+	for {
+		a := c.exchange("GET " + path + "?api-version=2021-04-12" + headers + "\r\n")
+		if a.status != 200 {
+			return
+		}
+		d.received[a.header.Get("iothub-messageid")] = true
+		lock := strings.Trim(a.header.Get("ETag"), `"`)
+		if c.exchange("DELETE "+path+"/"+lock+"?api-version=2021-04-12"+headers+"If-Match: "+lock+"\r\n\r\n").why != "" {
+			return
+		}
+	}
+}
+
+func (d *steadyDevice) session(near net.Conn) {
 	c := connectAs(d.device, "test.hub")
 	s := &packets.SubscribePacket{FixedHeader: packets.FixedHeader{MessageType: packets.Subscribe, Qos: 1}, MessageID: 1,
 		Topics: []string{hub.DeviceboundFilter("pump-1")}, Qoss: []byte{1}}

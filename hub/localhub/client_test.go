@@ -28,8 +28,12 @@ type client struct {
 
 func dial(h *Hub) *client {
 	near, far := net.Pipe()
-	c := &client{nc: near}
 	go h.ServeConn(far)
+	return newClient(near)
+}
+
+func newClient(near net.Conn) *client {
+	c := &client{nc: near}
 	go func() {
 		for {
 			p, err := packets.ReadPacket(near)

@@ -34,8 +34,9 @@ const (
 // ServeConn, its writer a second one; Hub.end is the only way it ends.
 type conn struct {
 	h     *Hub
-	nc    net.Conn
-	raw   net.Conn      // what nc runs on: closing it never waits, not even for TLS
+	nc    net.Conn      // the stream of packets
+	below net.Conn      // what nc runs on, if that is a WebSocket; otherwise nc
+	raw   net.Conn      // below all: closing it never waits, not even for TLS
 	wake  chan struct{} // room for one: there is news for the writer
 	done  chan struct{} // closed by Hub.end
 	wrote chan struct{} // closed by the writer when it ends
@@ -68,19 +69,27 @@ type flight struct {
 	token  Token
 }
 
-func newConn(h *Hub, nc net.Conn) *conn {
-	c := &conn{h: h, nc: nc, raw: nc, silence: connectTime, delivered: map[uint64]bool{},
+func newConn(h *Hub, nc, below net.Conn) *conn {
+	return &conn{h: h, nc: nc, below: below, raw: rawOf(below), silence: connectTime, delivered: map[uint64]bool{},
 		wake: make(chan struct{}, 1), done: make(chan struct{}), wrote: make(chan struct{})}
+}
+
+// rawOf gives what a connection runs on if it is TLS, otherwise itself.
+func rawOf(nc net.Conn) net.Conn {
 	if t, ok := nc.(*tls.Conn); ok {
-		c.raw = t.NetConn()
+		return t.NetConn()
 	}
-	return c
+	return nc
 }
 
 // Serve takes connections from ln, which speaks TLS if it is to speak TLS,
 // until ctx ends; then it closes ln, ends its connections and returns nil. An
 // error is one of ln's, and ends the connections too.
 func (h *Hub) Serve(ctx context.Context, ln net.Listener) error {
+	return serve(ctx, ln, h.serveConn)
+}
+
+func serve(ctx context.Context, ln net.Listener, one func(context.Context, net.Conn)) error {
 	var serving sync.WaitGroup
 	defer serving.Wait()
 	ctx, cancel := context.WithCancel(ctx)
@@ -94,36 +103,43 @@ func (h *Hub) Serve(ctx context.Context, ln net.Listener) error {
 			}
 			return err
 		}
-		serving.Go(func() {
-			stop := context.AfterFunc(ctx, func() { _ = nc.Close() })
-			defer stop()
-			h.ServeConn(nc)
-		})
+		serving.Go(func() { one(ctx, nc) })
 	}
 }
 
 // ServeConn serves one MQTT connection on nc, which carries MQTT in the clear
 // or is a *tls.Conn, and returns when the connection has ended. It closes nc.
-func (h *Hub) ServeConn(nc net.Conn) {
-	c := h.open(nc)
+func (h *Hub) ServeConn(nc net.Conn) { h.serveConn(context.Background(), nc) }
+
+func (h *Hub) serveConn(ctx context.Context, nc net.Conn) {
+	c := h.open(nc, nc)
 	if c == nil {
 		_ = nc.Close()
 		return
 	}
-	defer h.running.Done()
+	stop := context.AfterFunc(ctx, func() { h.finish(c, whyStopped) })
+	defer stop()
+	c.run()
+}
+
+const whyStopped = "the hub stops serving"
+
+// run serves a connection that was opened, until it has ended.
+func (c *conn) run() {
+	defer c.h.running.Done()
 	go c.write()
-	h.finish(c, c.read())
+	c.h.finish(c, c.read())
 	<-c.wrote
 }
 
 // open registers a connection; nil: the hub takes none now.
-func (h *Hub) open(nc net.Conn) *conn {
+func (h *Hub) open(nc, below net.Conn) *conn {
 	h.mu.Lock()
 	defer h.unlock()
 	if h.closed || time.Now().Before(h.down) {
 		return nil
 	}
-	c := newConn(h, nc)
+	c := newConn(h, nc, below)
 	h.conns = append(h.conns, c)
 	h.running.Add(1)
 	return c
@@ -175,7 +191,7 @@ func (c *conn) read() (why string) {
 	for {
 		switch c.await() {
 		case BlackHole:
-			_, err := io.Copy(io.Discard, c.nc)
+			_, err := io.Copy(io.Discard, c.below)
 			return c.explain(err)
 		case Stall:
 			<-c.done

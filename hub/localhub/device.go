@@ -100,8 +100,8 @@ func (h *Hub) SetEnabled(deviceID string, enabled bool) error {
 	})
 }
 
-// clockSkew is how long after its expiry a token is still taken at CONNECT
-// (Microsoft's own parser; documented as "drift over 5 minutes").
+// clockSkew is how long after its expiry a token is still taken at CONNECT and by
+// HTTPS (Microsoft's own parser; documented as "drift over 5 minutes").
 const clockSkew = 5 * time.Minute
 
 // authenticate checks who connects. why is for the record; the device is told
@@ -119,18 +119,24 @@ func (h *Hub) authenticate(clientID, username, password string, now time.Time) (
 		return nil, expiry, fmt.Sprintf("unknown device %q", id)
 	}
 	d = h.devices[id]
-	sas, err := hub.ParseSAS(password)
+	expiry, why = h.verify(d, password, now)
+	return d, expiry, why
+}
+
+// verify checks a device's token and gives its expiry; why is as above.
+func (h *Hub) verify(d *device, token string, now time.Time) (expiry time.Time, why string) {
+	sas, err := hub.ParseSAS(token)
 	switch {
 	case err != nil:
-		return nil, expiry, err.Error()
+		return expiry, err.Error()
 	case sas.Policy != "":
-		return nil, expiry, "token is for a policy (skn); a device's own is wanted"
-	case !sas.Covers(hub.Resource(h.options.Host, id)):
-		return nil, expiry, fmt.Sprintf("token is for %q, not for this device", sas.Resource)
+		return expiry, "token is for a policy (skn); a device's own is wanted"
+	case !sas.Covers(hub.Resource(h.options.Host, d.ID)):
+		return expiry, fmt.Sprintf("token is for %.200q, not for this device", sas.Resource)
 	case sas.Verify(d.Primary) != nil && sas.Verify(d.Secondary) != nil:
-		return nil, expiry, "signature matches neither key of the device"
+		return expiry, "signature matches neither key of the device"
 	case now.After(sas.Expiry.Add(clockSkew)):
-		return nil, expiry, fmt.Sprintf("token expired at %s (401003)", sas.Expiry.Format(time.RFC3339))
+		return expiry, fmt.Sprintf("token expired at %s (401003)", sas.Expiry.Format(time.RFC3339))
 	}
-	return d, sas.Expiry, ""
+	return sas.Expiry, ""
 }

@@ -1,6 +1,7 @@
 // Package localhub is a local IoT Hub: the device side of Azure IoT Hub over
-// MQTT, with its queue semantics, for tests, demos and a bench without a cloud.
-// Real device clients connect to it unchanged. It never runs on a device.
+// MQTT, MQTT over WebSocket and HTTPS, with its queue semantics, for tests, demos
+// and a bench without a cloud. Real device clients connect to it unchanged. It
+// never runs on a device.
 //
 // # Promises
 //
@@ -10,22 +11,28 @@
 // behaviour, or a capture shows it, it is copied; where only an open-source
 // gateway shows it, or nobody knows, the likely behaviour is the default and
 // the other one is a field of [Options]. Mistakes of a client close the
-// connection with a reason in the record, so that they are loud.
+// connection, or refuse the request, with a reason in the record, so that they
+// are loud. (Only what is no HTTP at all is not recorded: Go's server answers it.)
 //
 // Every event goes into one record in one order ([Hub.Events],
 // [Options.Observe]). Faults are scripted with [Hub.Inject] and hit a given
-// packet, so that a test can sweep them.
+// packet or request, so that a test can sweep them. Each HTTPS request is in the
+// record once, answered or not, so that a test can count them.
 //
 // # How it is built
 //
 // The type queue is one device's queue as a pure machine: no clock, no lock, no
 // transport; it is settled with lock tokens. A Hub owns all queues, sessions
 // and connections under one mutex, which is never held while anything waits:
-// not for a connection, not for an observer. Each connection has two
+// not for a connection, not for an observer. Each MQTT connection has two
 // goroutines, one that reads and one that writes. One timer runs for all
-// deadlines. Everything works in a testing/synctest bubble over net.Pipe, with or
+// deadlines. An HTTPS connection has a net/http server of its own, which is gone
+// with it; a request is read (rest.go), acted on under the mutex (answer.go) and
+// answered, and an upgrade to WebSocket gives its stream to the code that serves
+// any other MQTT connection. Everything works in a testing/synctest bubble over net.Pipe, with or
 // without TLS, and after [Hub.Close] nothing of a hub is running. (A bubble's
-// clock starts in the year 2000: call [TLSConfig] inside it.)
+// clock starts in the year 2000: call [TLSConfig] inside it. A client there makes
+// its TLS handshake before it reads and writes at once, or time stands still.)
 //
 // # Cost and power loss
 //

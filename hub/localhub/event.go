@@ -3,6 +3,7 @@ package localhub
 import (
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -19,7 +20,7 @@ type Kind string
 const (
 	// A message's way through the queue.
 	KindEnqueued     Kind = "enqueued"      // the hub took the message
-	KindDelivered    Kind = "delivered"     // it is being written to the device, as Packet
+	KindDelivered    Kind = "delivered"     // it is being written to the device, as Packet or Via HTTPS
 	KindReleased     Kind = "released"      // it went back to the queue; Text says why
 	KindCompleted    Kind = "completed"     // it was completed
 	KindDeadLettered Kind = "dead-lettered" // it ended without being completed, with Status
@@ -34,6 +35,7 @@ const (
 	KindClosed       Kind = "closed"       // the connection ended; Text says why
 	KindTelemetry    Kind = "telemetry"    // the device sent Telemetry
 	KindFault        Kind = "fault"        // a scripted fault struck; Text says which
+	KindRequest      Kind = "request"      // an HTTPS request was answered with HTTP, or is never to be (0); it follows what it did
 )
 
 // Event is one thing that happened at the hub. Fields that a kind does not use
@@ -49,6 +51,12 @@ type Event struct {
 	Status    Status
 	Telemetry hub.Telemetry
 	Text      string
+
+	Via       hub.Transport // of a delivery
+	WebSocket bool          // the device connected over one
+	Method    string        // of an HTTPS request
+	Request   Packet        // what that asked for; "http-other": nothing that there is
+	HTTP      int           // the status it was answered with; 0: it was not
 }
 
 // String gives the event as one line, as c2d hub prints it: its kind, what it
@@ -59,6 +67,9 @@ func (e Event) String() string {
 	case KindEnqueued, KindCompleted:
 		return fmt.Sprintf("%s %s device=%s", e.Kind, e.ID, e.Device)
 	case KindDelivered:
+		if e.Via == hub.HTTPS {
+			return fmt.Sprintf("%s %s via=https device=%s", e.Kind, e.ID, e.Device)
+		}
 		return fmt.Sprintf("%s %s packet=%d dup=%t device=%s", e.Kind, e.ID, e.Packet, e.Dup, e.Device)
 	case KindDeadLettered, KindFeedback:
 		return fmt.Sprintf("%s %s %s device=%s", e.Kind, e.ID, e.Status, e.Device)
@@ -68,10 +79,31 @@ func (e Event) String() string {
 		return fmt.Sprintf("%s packet=%d device=%s %s", e.Kind, e.Packet, e.Device, e.Text)
 	case KindRefused:
 		return fmt.Sprintf("%s %s code=%d %s", e.Kind, e.deviceWord(), e.Code, oneLine([]byte(e.Text)))
+	case KindRequest:
+		return e.requestLine()
+	case KindConnected:
+		if e.WebSocket {
+			return fmt.Sprintf("%s %s %s via=websocket", e.Kind, e.Device, e.Text)
+		}
 	case KindTelemetry:
 		return fmt.Sprintf("%s %s %s", e.Kind, e.Device, oneLine(e.Telemetry.Body))
 	}
 	return fmt.Sprintf("%s %s %s", e.Kind, e.deviceWord(), oneLine([]byte(e.Text)))
+}
+
+// requestLine says what was asked for with which method and what the answer was:
+// "request GET receive 204 device=pump-1", with a reason behind it if the answer
+// was no. "-" stands for no answer.
+func (e Event) requestLine() string {
+	status := "-"
+	if e.HTTP != 0 {
+		status = strconv.Itoa(e.HTTP)
+	}
+	line := fmt.Sprintf("%s %s %s %s device=%s", e.Kind, e.Method, strings.TrimPrefix(string(e.Request), "http-"), status, e.deviceWord())
+	if e.Text != "" {
+		line += " " + oneLine([]byte(e.Text))
+	}
+	return line
 }
 
 // deviceWord gives the device as one word: a stranger may have sent anything.

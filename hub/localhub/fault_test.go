@@ -18,6 +18,9 @@ func TestParseFault(t *testing.T) {
 		"stall suback":                        {Effect: Stall, Packet: PacketSuback},
 		"forget connect":                      {Effect: Forget, Packet: PacketConnect},
 		"swallow telemetry-ack":               {Effect: Swallow, Packet: PacketTelemetryAck},
+		"refuse http-any code=429 retry=30":   {Effect: Refuse, Packet: PacketHTTPAny, Code: 429, Retry: 30 * time.Second},
+		"refuse websocket code=503":           {Effect: Refuse, Packet: PacketWebSocket, Code: 503},
+		"lock-lost http-abandon":              {Effect: LockLost, Packet: PacketHTTPAbandon},
 	}
 	for text, want := range good {
 		if got, err := ParseFault(strings.Fields(text)); err != nil || got != want {
@@ -30,11 +33,21 @@ func TestParseFault(t *testing.T) {
 		"drop-before":                 "and a packet",
 		"explode connect":             `no effect is called "explode"`,
 		"drop-before pubrec":          `no packet is called "pubrec"`,
-		"refuse puback":               "only connect and subscribe",
-		"refuse connect code=9":       "a code (1 to 5)",
+		"refuse puback":               "only connect, subscribe, ",
+		"refuse https":                "only connect, subscribe, ",
+		"refuse connect code=9":       "1 to 5 with connect",
+		"refuse connect code=500":     "1 to 5 with connect",
+		"refuse http-receive code=5":  "400 to 599 with HTTPS",
+		"refuse websocket code=600":   "400 to 599 with HTTPS",
+		"refuse subscribe code=1":     "1 to 5 with connect",
+		"refuse connect retry=5":      "retry, in whole seconds, goes with",
+		"refuse http-any retry=0.5":   `retry: "0.5" cannot be read`,
+		"refuse http-any retry=99999": `retry: "99999" cannot be read`,
+		"lock-lost puback":            "only be lost at http-complete",
+		"lock-lost http-receive":      "only be lost at http-complete",
 		"refuse connect code=x":       `code: "x" cannot be read`,
-		"refuse connect code=256":     `code: "256" cannot be read`,
-		"drop-before connect code=5":  "a code (1 to 5) goes with refuse connect",
+		"refuse connect code=-1":      "a code goes with refuse only",
+		"drop-before connect code=5":  "a code goes with refuse only",
 		"forget puback":               "only be forgotten at connect",
 		"delay puback":                "for how long",
 		"delay puback for=5":          `for: "5" cannot be read`,
@@ -61,7 +74,7 @@ func TestFaultsEveryPair(t *testing.T) {
 				f.For = time.Second
 			}
 			if f.check() != nil {
-				if e != Refuse && e != Forget {
+				if e != Refuse && e != Forget && e != LockLost {
 					t.Errorf("%s is refused: %v", f, f.check())
 				}
 				continue
@@ -108,5 +121,10 @@ func TestFaultsStrikeInOrder(t *testing.T) {
 	}
 	if err := h.Inject(Fault{Device: "pump-9", Packet: PacketPing, Effect: Swallow}); !errors.Is(err, ErrUnknownDevice) {
 		t.Errorf("a fault for an unknown device gave %v", err)
+	}
+	for _, p := range []Packet{PacketHTTPS, PacketWebSocket} {
+		if err := h.Inject(Fault{Device: "pump-1", Packet: p, Effect: DropBefore}); err == nil {
+			t.Errorf("a fault for %s, which names no device, was taken for one", p)
+		}
 	}
 }

@@ -11,54 +11,6 @@ import (
 	"actuatord/hub"
 )
 
-// Options are a hub's settings. The zero value behaves as the real hub does, or
-// most likely does. Where nobody outside Microsoft knows, the field says what
-// the other choice is for.
-type Options struct {
-	// Host is the hub's name: what devices must name in user name and token.
-	// "": localhost.
-	Host string
-
-	// Window is how many deliveries may be unacknowledged on a connection; 0:
-	// 10, which is how the open-source gateway is shipped. The real one is not
-	// known, so test with 1 and 50 too.
-	Window int
-
-	// DefaultTTL (0: 1 h) and MaxDeliveries (0: 10) are settings of a hub.
-	DefaultTTL    time.Duration
-	MaxDeliveries int
-
-	// IgnoreAckOrder: a PUBACK out of order is dropped for good instead of
-	// closing the connection. The gateway has both modes.
-	IgnoreAckOrder bool
-
-	// IgnoreLateAck: a PUBACK for a message whose lock has lapsed completes
-	// nothing but does not close the connection.
-	IgnoreLateAck bool
-
-	// RedeliverOnExpiry: a message whose lock has lapsed is delivered again on
-	// the live connection, with the same packet id, instead of on the next.
-	RedeliverOnExpiry bool
-
-	// LocksOutliveConnection: a message that was not acknowledged when its
-	// connection ended stays locked for the rest of its minute, instead of
-	// being free at once.
-	LocksOutliveConnection bool
-
-	// FeedbackBatch: feedback comes as the real hub sends it, 64 records or
-	// 15 s at a time, instead of at once.
-	FeedbackBatch bool
-
-	// TokenGrace is how long a connection outlives its token; 0: 10 min, which
-	// is the documented upper bound.
-	TokenGrace time.Duration
-
-	// Observe, if set, is called with every event, in order, one at a time, by
-	// whichever goroutine is at hand, and without any lock held: it may call
-	// the hub, except Close. While it runs, later events wait.
-	Observe func(Event)
-}
-
 // Hub is a local IoT Hub. Its methods may be called from any goroutine.
 //
 // One mutex guards everything below it; nothing that can wait is done under it.
@@ -70,7 +22,9 @@ type Hub struct {
 
 	mu       sync.Mutex
 	devices  map[string]*device
-	conns    []*conn // oldest first
+	conns    []*conn     // oldest first
+	webs     []*web      // HTTPS connections
+	receives []time.Time // of the last minute, if Options bound them
 	faults   faults
 	record   record
 	feedback []feedback // collected for the next batch
@@ -85,8 +39,9 @@ type device struct {
 	Device
 	disabled bool
 	queue    queue
-	session  *session // stored or current; nil: none
-	conn     *conn    // nil: not connected
+	session  *session         // stored or current; nil: none
+	conn     *conn            // nil: not connected
+	locks    map[string]Token // by the lock token that HTTPS gave out for it
 }
 
 // session is an MQTT session: with CleanSession 0 it outlives its connection,
@@ -100,21 +55,7 @@ type session struct {
 
 // New makes a hub without devices.
 func New(o Options) *Hub {
-	if o.Host == "" {
-		o.Host = "localhost"
-	}
-	if o.Window <= 0 {
-		o.Window = 10
-	}
-	if o.DefaultTTL <= 0 {
-		o.DefaultTTL = defaultTTL
-	}
-	if o.MaxDeliveries <= 0 {
-		o.MaxDeliveries = defaultDeliveries
-	}
-	if o.TokenGrace <= 0 {
-		o.TokenGrace = 10 * time.Minute
-	}
+	o = o.filled()
 	return &Hub{options: o, devices: map[string]*device{}, record: record{observe: o.Observe}}
 }
 
@@ -270,12 +211,14 @@ func (h *Hub) ClearFaults(deviceID string) {
 	h.faults = slices.DeleteFunc(h.faults, func(f Fault) bool { return deviceID == "" || f.Device == deviceID })
 }
 
-// Drop breaks a device's connection, if it has one.
+// Drop breaks a device's connection, if it has one, and those over which it sent
+// an HTTPS request last.
 func (h *Hub) Drop(deviceID string) error {
 	return h.with(deviceID, func(d *device, _ time.Time) error {
 		if d.conn != nil {
 			h.end(d.conn, "dropped on request")
 		}
+		h.endWebs(d.ID, "dropped on request")
 		return nil
 	})
 }
@@ -302,6 +245,7 @@ func (h *Hub) Restart(down time.Duration) {
 	for _, c := range slices.Clone(h.conns) {
 		h.end(c, "hub restarts")
 	}
+	h.endWebs("", "hub restarts")
 }
 
 // Close ends all connections and waits until nothing of the hub is running. It
@@ -312,6 +256,7 @@ func (h *Hub) Close() {
 	for _, c := range slices.Clone(h.conns) {
 		h.end(c, "hub closed")
 	}
+	h.endWebs("", "hub closed")
 	h.unlock()
 	h.running.Wait()
 }

@@ -258,6 +258,11 @@ func TestEventStringIsOneLine(t *testing.T) {
 		`closed pump-1 "a\nb"`:                         {Kind: KindClosed, Device: "pump-1", Text: "a\nb"},
 		`dead-lettered #1 Expired device=pump-1`:       {Kind: KindDeadLettered, Device: "pump-1", ID: "#1", Status: Expired},
 		`delivered m1 packet=3 dup=true device=pump-1`: {Kind: KindDelivered, Device: "pump-1", ID: "m1", Packet: 3, Dup: true},
+		`delivered m1 via=https device=pump-1`:         {Kind: KindDelivered, Device: "pump-1", ID: "m1", Via: hub.HTTPS},
+		`connected pump-1 session=new`:                 {Kind: KindConnected, Device: "pump-1", Text: "session=new"},
+		`connected pump-1 session=new via=websocket`:   {Kind: KindConnected, Device: "pump-1", Text: "session=new", WebSocket: true},
+		`request GET receive 204 device=pump-1`:        {Kind: KindRequest, Device: "pump-1", Method: "GET", Request: PacketHTTPReceive, HTTP: 204},
+		`request POST other - device="\n" "a\nb"`:      {Kind: KindRequest, Device: "\n", Method: "POST", Request: packetHTTPOther, Text: "a\nb"},
 	}
 	for want, e := range cases {
 		if got := e.String(); got != want {

@@ -178,6 +178,11 @@ func (q *queue) release(t Token, now time.Time) error {
 	return q.settle(t, now, func(i int) { q.unlock(i, "its connection ended") })
 }
 
+// lapse ends a lock before its time.
+func (q *queue) lapse(t Token, now time.Time) error {
+	return q.settle(t, now, func(i int) { q.unlock(i, "lock lapsed") })
+}
+
 func (q *queue) settle(t Token, now time.Time, do func(i int)) error {
 	q.advance(now)
 	i := slices.IndexFunc(q.pending, func(e *entry) bool { return t != 0 && e.token == t })

@@ -145,7 +145,7 @@ func (c *conn) connect(p *packets.ConnectPacket, f Fault, now time.Time) (why st
 	case code == packets.ErrRefusedIDRejected:
 		return c.refuse(codeBadID, "client id is empty")
 	case f.Effect == Refuse:
-		return c.refuse(cmp.Or(f.Code, codeUnavailable), "fault: "+f.String())
+		return c.refuse(cmp.Or(byte(f.Code), codeUnavailable), "fault: "+f.String())
 	}
 	d, expiry, why := h.authenticate(p.ClientIdentifier, p.Username, string(p.Password), now)
 	if why != "" {
@@ -174,7 +174,7 @@ func (c *conn) connect(p *packets.ConnectPacket, f Fault, now time.Time) (why st
 	if present {
 		text = "session=present"
 	}
-	h.add(Event{Kind: KindConnected, Device: d.ID, Text: text})
+	h.add(Event{Kind: KindConnected, Device: d.ID, Text: text, WebSocket: c.nc != c.below})
 	ack := packets.NewControlPacket(packets.Connack).(*packets.ConnackPacket)
 	ack.SessionPresent = present
 	c.send(PacketConnack, ack, nil)

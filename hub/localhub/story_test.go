@@ -3,6 +3,7 @@ package localhub
 import (
 	"fmt"
 	"maps"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -63,6 +64,7 @@ type stage struct {
 	t       *testing.T
 	hub     *Hub
 	clients map[string]*client
+	web     *webClient
 	tokens  []Token // of "hub receive", in order
 
 	mu     sync.Mutex
@@ -95,6 +97,7 @@ func play(t *testing.T, text string) string {
 	for _, c := range s.clients {
 		_ = c.nc.Close()
 	}
+	s.web.hangUp()
 	s.hub.Close()
 	return out.String()
 }
@@ -124,11 +127,26 @@ func (s *stage) open(args []string) {
 			o.LocksOutliveConnection = true
 		case "feedback-batch":
 			o.FeedbackBatch = true
+		case "omit-empty-headers":
+			o.OmitEmptyHeaders = true
+		case "nested-errors":
+			o.NestedErrors = true
+		case "unknown-device":
+			o.UnknownDevice = n
+		case "disabled-device":
+			o.DisabledDevice = n
+		case "receives-per-minute":
+			o.ReceivesPerMinute = n
+		case "retry-after":
+			o.RetryAfter = duration(s.t, value)
+		case "http-time":
+			o.HTTPTime = value
 		default:
 			s.t.Fatalf("unknown option %q", arg)
 		}
 	}
 	s.hub = New(o)
+	s.web = &webClient{dial: func() net.Conn { return dialWeb(s.hub) }}
 	for _, id := range []string{"pump-1", "pump-2"} {
 		if _, err := s.hub.AddDevice(id); err != nil {
 			s.t.Fatal(err)
@@ -144,15 +162,10 @@ func (s *stage) do(args []string) []string {
 		time.Sleep(duration(s.t, args[1]))
 	case "hub":
 		answer = s.service(args[1], args[2:])
+	case "web":
+		answer = s.web.do(s.t, s.hub, args[1], args[2:])
 	default:
-		c := s.clients[args[0]]
-		if c == nil || args[1] == "connect" || args[1] == "dial" {
-			c = dial(s.hub)
-			s.clients[args[0]] = c
-		}
-		if args[1] != "dial" {
-			answer = c.do(s.t, s.hub, args[1], args[2:])
-		}
+		answer = s.device(args)
 	}
 	synctest.Wait()
 	s.mu.Lock()
@@ -170,6 +183,27 @@ func (s *stage) do(args []string) []string {
 	return lines
 }
 
+// device performs a line of a device's connection. "websocket" makes a new one
+// over that and sends CONNECT.
+func (s *stage) device(args []string) (answer string) {
+	c, verb := s.clients[args[0]], args[1]
+	switch {
+	case verb == "websocket":
+		ws, why := dialWebSocket(dialWeb(s.hub), 0)
+		if why != "" {
+			return why
+		}
+		c, verb = newClient(ws), "connect"
+	case c == nil || verb == "connect" || verb == "dial":
+		c = dial(s.hub)
+	}
+	s.clients[args[0]] = c
+	if verb == "dial" {
+		return ""
+	}
+	return c.do(s.t, s.hub, verb, args[2:])
+}
+
 // service performs a line that starts with "hub", for pump-1 unless device= is
 // given.
 func (s *stage) service(verb string, args []string) string {
@@ -185,6 +219,10 @@ func (s *stage) service(verb string, args []string) string {
 		}
 		if o["note"] != "" {
 			m.Properties = map[string]string{"note": o["note"]}
+		}
+		if o["full"] != "" {
+			m.CorrelationID, m.UserID, m.ContentType, m.ContentEncoding, m.To = "c1", "u1", "application/json", "utf-8", "/devices/pump-1/messages/deviceBound"
+			m.Properties = map[string]string{"CamelCase": "two words", "sent": "2026-11-23T12:00:00Z"}
 		}
 		_, err = h.Send(id, m)
 	case "receive":

@@ -2,11 +2,10 @@ package mqtt
 
 import (
 	"cmp"
-	"context"
-	"crypto/x509"
 	"log/slog"
-	"net"
 	"time"
+
+	"actuatord/hub/dial"
 )
 
 // Limits that are not for the user to set.
@@ -37,23 +36,19 @@ const (
 type Config struct {
 	Host     string // the hub's name: part of the user name, and where to connect unless Gateway is set
 	Gateway  string // "": Host; otherwise the name to connect to and to verify
-	Port     int    // 0: 8883
+	Port     int    // 0: 8883, or 443 with WebSocket
 	DeviceID string
+
+	// Road is how the connection is made, and whose certificates are believed.
+	Road dial.Config
+
+	// WebSocket has MQTT carried by wss://, for networks that let out nothing but
+	// port 443.
+	WebSocket bool
 
 	// KeepAlive is the longest silence before a PINGREQ; 0: 60 s; at most
 	// 1177 s. Whole seconds.
 	KeepAlive time.Duration
-
-	// Roots is what the hub's certificate must chain to: [AzureRoots], or
-	// [Roots] with more. nil: the system's.
-	Roots *x509.CertPool
-
-	// Dial makes the TCP connection; TLS is put on top of it. nil: a net.Dialer
-	// that gives up on data the peer does not confirm (TCP_USER_TIMEOUT).
-	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
-
-	// Now judges certificates' dates. nil: time.Now.
-	Now func() time.Time
 
 	// Log gets what has nobody to be returned to: messages on foreign topics
 	// and overflows. nil: nowhere.
@@ -73,16 +68,13 @@ type Config struct {
 
 func (c Config) withDefaults() Config {
 	c.Gateway = cmp.Or(c.Gateway, c.Host)
+	if c.WebSocket {
+		c.Port = cmp.Or(c.Port, 443)
+	}
 	c.Port = cmp.Or(c.Port, 8883)
 	c.KeepAlive = min(max(cmp.Or(c.KeepAlive, time.Minute), time.Second), maxKeepAlive) // paho takes less than 1 s for none
 	c.PacketLimit = cmp.Or(c.PacketLimit, 256<<10)
 	c.Queue = cmp.Or(c.Queue, 64)
-	if c.Dial == nil {
-		c.Dial = dialer().DialContext
-	}
-	if c.Now == nil {
-		c.Now = time.Now
-	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}

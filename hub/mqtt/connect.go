@@ -2,17 +2,15 @@ package mqtt
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/url"
-	"strconv"
 
 	paho "github.com/eclipse/paho.mqtt.golang"
 
 	"actuatord/hub"
+	"actuatord/hub/dial"
 )
 
 // Connect dials, proves the hub's identity, sends CONNECT and waits for
@@ -66,51 +64,36 @@ func classify(err error) error {
 	return &hub.Error{Class: hub.RetrySoon, Cause: hub.CauseNetwork, Err: err}
 }
 
-// open makes the TCP connection and TLS on top of it.
+// open makes everything that carries MQTT.
 func open(ctx context.Context, cfg Config) (*guard, error) {
-	addr := net.JoinHostPort(cfg.Gateway, strconv.Itoa(cfg.Port))
-	raw, err := cfg.Dial(ctx, "tcp", addr)
+	conn, raw, err := dial.TLS(ctx, cfg.Road, cfg.Gateway, cfg.Port)
 	if err != nil {
-		return nil, &hub.Error{Class: hub.RetrySoon, Cause: hub.CauseNetwork, Err: fmt.Errorf("dial %s: %w", addr, err)}
+		return nil, err
 	}
-	conn := tls.Client(raw, tlsConfig(cfg))
-	if err := conn.HandshakeContext(ctx); err != nil {
+	if !cfg.WebSocket {
+		return newGuard(conn, raw, cfg.PacketLimit), nil
+	}
+	w, err := upgrade(ctx, cfg, conn, raw)
+	if err != nil {
 		_ = raw.Close()
-		return nil, tlsError(addr, err)
+		return nil, err
 	}
-	return newGuard(conn, raw, cfg.PacketLimit), nil
+	return newGuard(w, raw, cfg.PacketLimit), nil
 }
 
-// tlsConfig accepts TLS 1.2, which is what the hub speaks, and later, with the
-// suites its documentation lists; the CBC ones among them are left out.
-func tlsConfig(cfg Config) *tls.Config {
-	return &tls.Config{
-		ServerName: cfg.Gateway,
-		RootCAs:    cfg.Roots,
-		MinVersion: tls.VersionTLS12,
-		Time:       cfg.Now,
-		CipherSuites: []uint16{
-			tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
-			tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
-			tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
-			tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
-		},
+// Probe opens the road as [Connect] would, up to the point where CONNECT would
+// be sent, and closes it: what it says about the network and the proof of the
+// hub's identity is what Connect would find. No byte of MQTT is sent. An error is
+// a [*hub.Error].
+func Probe(ctx context.Context, cfg Config) error {
+	ctx, cancel := context.WithTimeout(ctx, connectLimit)
+	defer cancel()
+	conn, err := open(ctx, cfg.withDefaults())
+	if err != nil {
+		return err
 	}
-}
-
-// tlsError tells a broken connection from a peer that is not the hub. The
-// second may be a captive portal, a proxy or a clock that is not set, all of
-// which pass: it is retried slowly and not counted as misconfiguration.
-func tlsError(addr string, err error) error {
-	class, cause := hub.RetrySlowly, hub.CauseTLS
-	var op *net.OpError
-	switch {
-	case errors.As(err, &op) && (op.Op == "remote error" || op.Op == "local error"): // a TLS alert
-	case op != nil, errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.ErrClosedPipe), errors.Is(err, net.ErrClosed),
-		errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-		class, cause = hub.RetrySoon, hub.CauseNetwork
-	}
-	return &hub.Error{Class: class, Cause: cause, Err: fmt.Errorf("start TLS with %s: %w", addr, err)}
+	_ = conn.Close()
+	return nil
 }
 
 // options sets everything in which paho's defaults would retry, store,
@@ -129,7 +112,7 @@ func options(s *Session, password string) *paho.ClientOptions {
 	o.SetOrderMatters(true)
 	o.SetKeepAlive(s.cfg.KeepAlive)
 	o.SetPingTimeout(pingLimit)
-	o.SetConnectTimeout(connectLimit)
+	o.SetConnectTimeout(connectLimit + writeLimit) // the context ends it before, with the better word
 	o.SetWriteTimeout(writeLimit)
 	// Before CONNECT: what a stored session held comes right after CONNACK, and
 	// without a handler paho would drop it until the next session.

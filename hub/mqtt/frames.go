@@ -10,12 +10,13 @@ import (
 
 // MQTT packet types, as in the upper half of a packet's first byte.
 const (
-	typeConnack   = 2
-	typePublish   = 3
-	typePuback    = 4
-	typeSubscribe = 8
-	typeSuback    = 9
-	typePingresp  = 13
+	typeConnack    = 2
+	typePublish    = 3
+	typePuback     = 4
+	typeSubscribe  = 8
+	typeSuback     = 9
+	typePingresp   = 13
+	typeDisconnect = 14
 )
 
 // broken says how the peer broke the protocol.

@@ -15,8 +15,8 @@ import (
 // before paho does, puts a deadline on every write, and keeps the first error:
 // paho drops some and rewords others.
 type guard struct {
-	net.Conn          // TLS
-	raw      net.Conn // below it: closing this one never waits
+	net.Conn          // TLS, or a WebSocket on it
+	raw      net.Conn // below: closing this one never waits
 	frames   frames   // used by the one goroutine that reads
 
 	// writing holds one value while a write and its deadline, which belong
@@ -107,8 +107,12 @@ func (g *guard) err() error {
 	return g.first
 }
 
-// lost classifies an error of the connection.
+// lost classifies an error of the connection, unless it has a class.
 func lost(doing string, err error) error {
+	var known *hub.Error
+	if errors.As(err, &known) {
+		return known
+	}
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		err = fmt.Errorf("the hub closed the connection: %w", err)
 	}

@@ -20,6 +20,7 @@ import (
 	"github.com/eclipse/paho.mqtt.golang/packets"
 
 	"actuatord/hub"
+	"actuatord/hub/dial"
 )
 
 const (
@@ -74,7 +75,7 @@ func mustIdentity(t *testing.T) identity {
 // the time, answers PINGREQ, and keeps the rest for the test.
 type peer struct {
 	t    *testing.T
-	conn net.Conn // TLS
+	conn net.Conn // TLS, or a WebSocket on it
 	in   chan packets.ControlPacket
 	mute chan struct{} // closed: PINGREQ is not answered any more
 	stop chan struct{} // closed: nothing is read any more
@@ -167,29 +168,27 @@ func (p *peer) pubacks() []uint16 {
 	}
 }
 
-// network is what Config.Dial of a test connects to: each dial makes a pipe with
-// a peer at the other end, after its TLS handshake.
+// network is what Config.Road of a test connects to: each dial makes a pipe with
+// a peer at the other end, after its TLS handshake and its WebSocket's.
 type network struct {
 	t     *testing.T
 	id    identity
-	tls   *tls.Config
-	wrap  func(net.Conn) net.Conn // around the peer's end, below TLS
+	web   bool // over a WebSocket
 	peers chan *peer
 	dials []string
+	asked []string // requests for an upgrade
 }
 
-func newNetwork(t *testing.T) *network {
-	id := mustIdentity(t)
-	return &network{t: t, id: id, tls: &tls.Config{Certificates: []tls.Certificate{id.cert}}, wrap: func(c net.Conn) net.Conn { return c }, peers: make(chan *peer, 8)}
+func newNetwork(t *testing.T, web bool) *network {
+	return &network{t: t, id: mustIdentity(t), web: web, peers: make(chan *peer, 8)}
 }
 
 func (n *network) dial(_ context.Context, _, addr string) (net.Conn, error) {
 	n.dials = append(n.dials, addr)
-	near, end := net.Pipe()
-	far := n.wrap(end)
+	near, far := net.Pipe()
 	go func() {
-		conn := tls.Server(far, n.tls)
-		if err := conn.Handshake(); err != nil {
+		conn, err := n.accept(far)
+		if err != nil {
 			_ = far.Close()
 			return
 		}
@@ -199,6 +198,29 @@ func (n *network) dial(_ context.Context, _, addr string) (net.Conn, error) {
 		p.run()
 	}()
 	return socket{near}, nil
+}
+
+func (n *network) accept(far net.Conn) (net.Conn, error) {
+	conn := tls.Server(far, &tls.Config{Certificates: []tls.Certificate{n.id.cert}})
+	if err := conn.Handshake(); err != nil || !n.web {
+		return conn, err
+	}
+	w := newWebPeer(conn)
+	request, key, err := w.request()
+	if err != nil {
+		return nil, err
+	}
+	n.asked = append(n.asked, request)
+	_, err = conn.Write([]byte(accepted(key)))
+	return w, err
+}
+
+// port is the one that is dialled if none is given.
+func (n *network) port() string {
+	if n.web {
+		return ":443"
+	}
+	return ":8883"
 }
 
 // socket says what a socket says when it is read after it was closed; paho
@@ -214,7 +236,7 @@ func (s socket) Read(p []byte) (int, error) {
 }
 
 func (n *network) config() Config {
-	return Config{Host: testHost, DeviceID: testDevice, Roots: n.id.pool, Dial: n.dial}
+	return Config{Host: testHost, DeviceID: testDevice, WebSocket: n.web, Road: dial.Config{Roots: n.id.pool, Proxy: "none", TCP: n.dial}}
 }
 
 // connect makes a session and its peer, with CONNECT accepted.
@@ -255,13 +277,17 @@ func (n *network) refuse(ctx context.Context, cfg Config, script func(p *peer)) 
 	return err
 }
 
-// bubble runs f in a synctest bubble: its time is virtual, and it fails when a
-// goroutine is left at the end. Each test with a session thereby proves that
-// nothing of it runs after Close.
+// bubble runs f over each transport, in a synctest bubble: its time is virtual,
+// and it fails when a goroutine is left at the end. Each test with a session
+// thereby proves that nothing of it runs after Close.
 func bubble(t *testing.T, f func(t *testing.T, n *network)) {
 	t.Helper()
 	mustIdentity(t) // outside: it is shared by all bubbles
-	synctest.Test(t, func(t *testing.T) { f(t, newNetwork(t)) })
+	for i, name := range []string{"TLS", "WebSocket"} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { f(t, newNetwork(t, i == 1)) })
+		})
+	}
 }
 
 // wantError insists on class and cause, and on there being no secret in it.

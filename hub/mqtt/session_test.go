@@ -43,7 +43,7 @@ func TestConnectPacket(t *testing.T) {
 			c.Username != "hub.example/pump-1/?api-version=2021-04-12" || string(c.Password) != testToken || c.Keepalive != 1177 {
 			t.Errorf("CONNECT is %v", c)
 		}
-		if s.SessionPresent() || s.Generation() != 7 || s.Err() != nil || s.Unsettled() != 0 || n.dials[0] != "hub.example:8883" {
+		if s.SessionPresent() || s.Generation() != 7 || s.Err() != nil || s.Unsettled() != 0 || n.dials[0] != testHost+n.port() {
 			t.Errorf("session: present %v, generation %d, %v, %d unsettled, dialled %v", s.SessionPresent(), s.Generation(), s.Err(), s.Unsettled(), n.dials)
 		}
 	})

@@ -34,6 +34,8 @@ const configuration = `# The demo's board: nothing real is wired.
 connection_string_file = %q
 ca_file = %q
 mqtt_port = %s
+websocket_port = %s
+https_port = %s
 
 [journal]
 path = %q

@@ -29,7 +29,7 @@ type hub struct {
 }
 
 func startHub(ctx context.Context, c2d, dir string) (*hub, error) {
-	h := &hub{cmd: exec.Command(c2d, "hub", "--dir", dir, "--mqtt-port", "0", "--device", device), more: make(chan struct{})}
+	h := &hub{cmd: exec.Command(c2d, "hub", "--dir", dir, "--mqtt-port", "0", "--https-port", "0", "--device", device), more: make(chan struct{})}
 	var err error
 	if h.in, err = h.cmd.StdinPipe(); err != nil {
 		return nil, err
@@ -43,7 +43,7 @@ func startHub(ctx context.Context, c2d, dir string) (*hub, error) {
 		return nil, fmt.Errorf("start the hub: %w", err)
 	}
 	go h.read(out)
-	if err := h.await(ctx, "listening on "); err != nil {
+	if err := h.await(ctx, "listening on https "); err != nil {
 		return nil, errors.Join(err, h.stop())
 	}
 	return h, nil
@@ -154,7 +154,7 @@ func (h *hub) fact(prefix string) string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, l := range h.lines {
-		if rest, found := strings.CutPrefix(l, prefix); found {
+		if rest, found := strings.CutPrefix(l, prefix); found && !strings.Contains(rest, " ") {
 			return rest
 		}
 	}
@@ -188,7 +188,11 @@ func startDaemon(_ context.Context, actuatord []string, dir string, h *hub) (*da
 	if err != nil {
 		return nil, err
 	}
-	text := fmt.Sprintf(configuration, h.fact("connection-string-file "+device+" "), h.fact("ca-file "), port, filepath.Join(dir, "journal.db"), d.trace)
+	_, web, err := net.SplitHostPort(h.fact("listening on https "))
+	if err != nil {
+		return nil, err
+	}
+	text := fmt.Sprintf(configuration, h.fact("connection-string-file "+device+" "), h.fact("ca-file "), port, web, web, filepath.Join(dir, "journal.db"), d.trace)
 	config := filepath.Join(dir, "actuatord.toml")
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		return nil, err

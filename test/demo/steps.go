@@ -15,7 +15,7 @@ type step struct {
 	moves []string // with this message as their cause
 	later []string // "lease off" and the like: moves with another cause that follow by themselves
 	seen  bool     // this id was done before: nothing is reported a second time
-	held  string   // it is refused, for this reason, and waits for a link that can reject
+	no    string   // it is refused, for this reason, and rejected over HTTPS: MQTT has no reject
 }
 
 // steps is the story, in its order.
@@ -33,8 +33,8 @@ func steps() []step {
 			body: `{"target":"pump","action":"on","for":"1s"}`, moves: []string{"pump on"}, later: []string{"pump off (lease)"}},
 		{title: "write a register, and read it back", id: "write-1",
 			body: `{"target":"dac","action":"write","register":64,"bytes":"0fff"}`, moves: []string{"dac 40:0fff"}},
-		{title: "a command that is refused: over MQTT a device cannot reject, so it is held", id: "wrong-1",
-			body: `{"target":"pump","action":"on","for":"2h"}`, held: "over-max-on"},
+		{title: "a command that is refused: MQTT cannot reject, so the device leaves its session and does it over HTTPS", id: "wrong-1",
+			body: `{"target":"pump","action":"on","for":"2h"}`, no: "over-max-on"},
 	}
 }
 
@@ -49,10 +49,12 @@ func (s step) show(ctx context.Context, n int, h *hub, d *daemon) error {
 		return err
 	}
 	fmt.Printf("   sent   %s %s\n", s.id, s.body)
-	if s.held == "" {
-		if err := h.await(ctx, "feedback "+s.id+" Success"); err != nil {
-			return err
-		}
+	told := "Success"
+	if s.no != "" {
+		told = "Rejected"
+	}
+	if err := h.await(ctx, "feedback "+s.id+" "+told); err != nil {
+		return err
 	}
 	if !s.seen {
 		if err := h.awaitReport(ctx, s.id); err != nil {
@@ -79,10 +81,10 @@ func (s step) verdict(h *hub) error {
 	done := h.since("completed "+s.id+" ") > 0
 	outcome, reason := h.outcome(s.id)
 	switch {
-	case s.held != "" && (done || outcome != "refused" || reason != s.held):
-		return fmt.Errorf("%s: completed %v, %s %s; it should have been refused %s and held", s.id, done, outcome, reason, s.held)
-	case s.held != "":
-		fmt.Printf("   hub    held, not completed; the device reports: refused, %s\n", reason)
+	case s.no != "" && (done || outcome != "refused" || reason != s.no):
+		return fmt.Errorf("%s: completed %v, %s %s; it should have been refused %s and rejected", s.id, done, outcome, reason, s.no)
+	case s.no != "":
+		fmt.Printf("   hub    rejected, feedback Rejected; the device reports: refused, %s\n", reason)
 	case s.seen:
 		fmt.Println("   hub    completed, feedback Success; no second report")
 	case !done || outcome != "done":

@@ -37,5 +37,9 @@ version=$(<"$dir/VERSION")
 if [[ $(uname -m) == x86_64 ]]; then
 	said=$("$dir/actuatord-linux-amd64" version) || fault "actuatord version: exit $?"
 	[[ $said == *"$version"* ]] || fault "actuatord says '$said', not '$version'"
+	if at=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null)} && [[ -n $at ]]; then
+		at=$(date -u -d "@$at" +%Y-%m-%dT%H:%M:%SZ)
+		[[ $said == *"source of $at"* ]] || fault "actuatord says '$said', not 'source of $at'"
+	fi
 fi
 exit "$bad"

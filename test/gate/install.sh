@@ -18,14 +18,14 @@ binary=dist/actuatord-linux-amd64
 [[ -f $binary ]] || binary=bin/actuatord
 
 check() { # check PREFIX SYSTEMD_VERSION
-	local prefix=$1 version=$2 root=$tmp/root want dropin="" again
+	local prefix=$1 version=$2 root=$tmp/root want dropins="" again
 	rm -rf "$root"
 	make -s install DESTDIR="$root" PREFIX="$prefix" BINARY="$binary" SYSTEMD_VERSION="$version" || fault "make install: exit $?"
-	[[ $version -lt 254 ]] || dropin="644 ${prefix#/}/lib/systemd/system/actuatord.service.d/10-restart-254.conf"
+	[[ $version -lt 254 ]] || dropins=$(printf "644 ${prefix#/}/lib/systemd/system/actuatord.service.d/10-%s.conf\n" reload-254 restart-254)
 	want=$(sed '/^$/d' <<-END | sort -k 2
 		755 ${prefix#/}/bin/actuatord
 		644 ${prefix#/}/lib/systemd/system/actuatord.service
-		$dropin
+		$dropins
 		644 ${prefix#/}/lib/sysusers.d/actuatord.conf
 		644 ${prefix#/}/lib/udev/rules.d/60-actuatord.rules
 		644 etc/actuatord/actuatord.toml.example
@@ -46,7 +46,7 @@ check() { # check PREFIX SYSTEMD_VERSION
 	for again in "$version" 252; do
 		make -s install DESTDIR="$root" PREFIX="$prefix" BINARY="$binary" SYSTEMD_VERSION="$again" || fault "install again: exit $?"
 	done
-	[[ -z $(find "$root" -name '10-restart-254.conf') ]] || fault "$prefix: an older systemd keeps the newer drop-in"
+	[[ -z $(find "$root" -name '10-*-254.conf') ]] || fault "$prefix: an older systemd keeps the newer drop-in"
 	make -s uninstall DESTDIR="$root" PREFIX="$prefix" || fault "second uninstall: exit $?"
 	[[ -z $(listing "$root") && ! -e $root/etc/actuatord ]] || fault "$prefix: left after uninstall: $(listing "$root")"
 }

@@ -29,10 +29,10 @@ silent "systemd-analyze verify" systemd-analyze verify --man=no "$unit"
 
 version=$(systemd-analyze --version | sed -n '1s/^systemd \([0-9]*\).*/\1/p')
 if [[ $version -ge 254 ]]; then
-	install -D -m 0644 systemd/restart-254.conf "$unit.d/10-restart-254.conf"
-	silent "systemd-analyze verify with restart-254.conf" systemd-analyze verify --man=no "$unit"
+	for dropin in systemd/*-254.conf; do install -D -m 0644 "$dropin" "$unit.d/10-${dropin##*/}"; done
+	silent "systemd-analyze verify with the drop-ins" systemd-analyze verify --man=no "$unit"
 else
-	echo "restart-254.conf was not verified by systemd $version, which is too old for it"
+	echo "the drop-ins were not verified by systemd $version, which is too old for them"
 fi
 
 exposure=$(systemd-analyze security --offline=true --threshold="$threshold" "$unit") ||

@@ -31,6 +31,7 @@ type Site struct {
 	Config string // the configuration file
 	Hub    *localhub.Hub
 	Device localhub.Device
+	Web    string // where the hub serves HTTPS: host:port
 
 	t       *testing.T
 	program []string // actuatord, and what goes before its arguments
@@ -55,24 +56,17 @@ func New(t *testing.T, o localhub.Options, program []string, env ...string) *Sit
 	if err != nil {
 		t.Fatal(err)
 	}
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	served := make(chan error, 1)
-	go func() { served <- s.Hub.Serve(ctx, tls.NewListener(ln, server)) }()
-	t.Cleanup(func() {
-		cancel()
-		s.Hub.Close()
-		<-served
-	})
+	mqtt := s.serve(server, s.Hub.Serve)
+	web := s.serve(server, s.Hub.ServeWeb)
+	s.Web = web.String()
 	s.Write("connection-string", s.Device.ConnectionString("localhost"), 0o600)
 	s.Write("a.toml", fmt.Sprintf(`
 [hub]
 connection_string_file = %q
 ca_file = %q
 mqtt_port = %d
+websocket_port = %[4]d
+https_port = %[4]d
 [journal]
 path = %q
 [board]
@@ -86,8 +80,26 @@ max_on = "10m"
 name = "lamp"
 line = "GPIO27"
 max_on = "none"
-`, filepath.Join(dir, "connection-string"), ca, ln.Addr().(*net.TCPAddr).Port, filepath.Join(dir, "journal.db"), filepath.Join(dir, "trace.jsonl")), 0o644)
+`, filepath.Join(dir, "connection-string"), ca, mqtt.Port, web.Port, filepath.Join(dir, "journal.db"), filepath.Join(dir, "trace.jsonl")), 0o644)
 	return s
+}
+
+// serve has the hub serve a loopback port until the test is over.
+func (s *Site) serve(config *tls.Config, serve func(context.Context, net.Listener) error) *net.TCPAddr {
+	s.t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	served := make(chan error, 1)
+	go func() { served <- serve(ctx, tls.NewListener(ln, config)) }()
+	s.t.Cleanup(func() {
+		cancel()
+		s.Hub.Close()
+		<-served
+	})
+	return ln.Addr().(*net.TCPAddr)
 }
 
 // Write makes or replaces a file of the site.

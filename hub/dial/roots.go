@@ -1,4 +1,4 @@
-package mqtt
+package dial
 
 import (
 	"crypto/x509"

@@ -1,4 +1,4 @@
-package mqtt
+package dial
 
 import (
 	"net"
@@ -10,7 +10,7 @@ import (
 const tcpUserTimeout = 18
 
 // dialer makes connections that break when the peer has not confirmed data for
-// writeLimit, instead of retransmitting for a quarter of an hour. TCP's own
+// userTimeout, instead of retransmitting for a quarter of an hour. TCP's own
 // keep-alive probes are off: MQTT's are enough, and Go's default of one in 15 s
 // would keep a modem awake.
 func dialer() *net.Dialer {
@@ -19,7 +19,7 @@ func dialer() *net.Dialer {
 		Control: func(_, _ string, raw syscall.RawConn) error {
 			var refused error
 			err := raw.Control(func(fd uintptr) {
-				refused = syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, tcpUserTimeout, int(writeLimit.Milliseconds()))
+				refused = syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, tcpUserTimeout, int(userTimeout.Milliseconds()))
 			})
 			if err != nil {
 				return err

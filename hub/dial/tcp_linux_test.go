@@ -1,4 +1,4 @@
-package mqtt
+package dial
 
 import (
 	"net"
@@ -17,7 +17,7 @@ func checkUserTimeout(t *testing.T, conn net.Conn) {
 	err = raw.Control(func(fd uintptr) {
 		got, refused = syscall.GetsockoptInt(int(fd), syscall.IPPROTO_TCP, tcpUserTimeout)
 	})
-	if err != nil || refused != nil || got != int(writeLimit.Milliseconds()) {
-		t.Errorf("TCP_USER_TIMEOUT is %d ms, %v, %v; want %v", got, err, refused, writeLimit)
+	if err != nil || refused != nil || got != int(userTimeout.Milliseconds()) {
+		t.Errorf("TCP_USER_TIMEOUT is %d ms, %v, %v; want %v", got, err, refused, userTimeout)
 	}
 }

@@ -1,0 +1,150 @@
+package link
+
+import "time"
+
+// subackGood is how long a SUBACK is taken to last at the hub. How long a hub
+// keeps a stored session is not documented; an SDK's maintainer says "within a
+// certain timeframe" (hub document §2.6). A drain a day too many costs one
+// request, one too few costs commands.
+const subackGood = 24 * time.Hour
+
+// firstLimit is how many first-subscribe drains may go without a SUBACK before
+// the next one waits for a poll: they are drains that no 25 minutes bound.
+const firstLimit = 3
+
+// growth bounds how far unreachable HTTPS stretches the time between visits.
+const growth = 4
+
+// schedule is what bounds drains: the times before which none may begin. All are
+// on the monotonic clock, so that no wrong clock can bring one forward or stop it.
+type schedule struct {
+	started   time.Time
+	reminded  bool // the stored times were read with a trusted clock
+	past      Past
+	unstable  time.Time // since when there is no stable session; zero: there is one
+	pollFloor time.Time // no poll before
+	polled    bool      // in this run
+	resume    time.Time // when the attempt is due that a poll came before
+
+	visitFloor time.Time // no visit before; zero: at once
+	visited    bool      // in this run
+	deaf       int       // visits in a row to which HTTPS gave no answer
+
+	subacked   bool      // the hub has a subscription of ours, as far as we know
+	subackAt   time.Time // when, in this run or earlier
+	drainedFor bool      // the queue was drained for the CONNECT that follows
+	firsts     int       // first-subscribe drains since the last SUBACK
+	refused    bool      // a CONNACK has refused us since then
+}
+
+// remember reads what the journal has kept. A stored time that lies ahead, or
+// that a wrong clock wrote or would have to read, counts as this very start: a
+// crash loop cannot poll faster, and a wrong clock cannot stop it for longer.
+func (m *Machine) remember(p Past, now time.Time) {
+	m.started, m.past, m.reminded, m.unstable = now, p, p.Trusted, now
+	m.look = now
+	if p.Rung == RungMQTT || p.Rung == RungWebSocket {
+		m.rung, m.good = p.Rung, p.Rung
+	}
+	m.firsts = p.FirstDrains
+	m.pollFloor = floor(p.LastPoll, p.PollTrusted, p, m.policy.PollEvery, now)
+	m.visitFloor = floor(p.LastVisit, p.VisitTrusted, p, m.policy.VisitEvery, now)
+	if age := p.Wall.Sub(p.LastSuback); p.Trusted && !p.LastSuback.IsZero() && age >= 0 && age < subackGood {
+		m.subacked, m.subackAt = true, now.Add(-age)
+	}
+}
+
+// floor is the moment before which the next may not begin, after one at last.
+func floor(last time.Time, trusted bool, p Past, every time.Duration, now time.Time) time.Time {
+	age := p.Wall.Sub(last)
+	switch {
+	case last.IsZero():
+		return time.Time{}
+	case !p.Trusted || !trusted || age < 0:
+		return now.Add(every)
+	}
+	return now.Add(max(0, every-age))
+}
+
+// remind looks at the stored times again, with a clock that can be trusted now.
+func (m *Machine) remind(wall, now time.Time) {
+	if m.phase == idle || m.reminded {
+		return
+	}
+	m.reminded = true
+	p := m.past
+	p.Wall, p.Trusted = wall, true
+	again := func(last time.Time, trusted bool, every time.Duration) time.Time {
+		if !trusted {
+			return m.started.Add(every)
+		}
+		return earlier(floor(last, true, p, every, now), m.started.Add(every))
+	}
+	if !m.polled && !p.LastPoll.IsZero() {
+		m.pollFloor = again(p.LastPoll, p.PollTrusted, m.policy.PollEvery)
+	}
+	if !m.visited && !p.LastVisit.IsZero() {
+		m.visitFloor = again(p.LastVisit, p.VisitTrusted, m.policy.VisitEvery)
+	}
+}
+
+// held reports whether a CONNECT may be sent without a first-subscribe drain.
+func (m *Machine) held(now time.Time) bool {
+	return m.drainedFor || m.subacked && now.Sub(m.subackAt) < subackGood
+}
+
+func (m *Machine) firstBlocked() bool { return m.refused || m.firsts >= firstLimit }
+
+// pollDue is when the next poll is due while there is no stable session.
+func (m *Machine) pollDue() time.Time {
+	if m.unstable.IsZero() {
+		return later(m.since.Add(m.policy.FallbackAfter), m.pollFloor)
+	}
+	return later(m.unstable.Add(m.policy.FallbackAfter), m.pollFloor)
+}
+
+// open begins a drain. Its time counts from here, whatever comes of it.
+func (m *Machine) open(k DrainKind, now time.Time) []Action {
+	attempt := m.due
+	m.enter(draining, now)
+	m.generation++
+	m.drain = k
+	switch k {
+	case Poll:
+		m.resume = attempt
+		m.pollFloor, m.polled = now.Add(m.policy.PollEvery), true
+	case Visit:
+		m.visitFloor, m.visited = now.Add(m.policy.VisitEvery), true
+	}
+	return []Action{OpenDrain{Generation: m.generation, Kind: k, FirstDrains: m.firsts}}
+}
+
+func (m *Machine) drained(in Drained, now time.Time) []Action {
+	if in.Generation != m.generation || m.phase != draining {
+		return nil
+	}
+	switch m.drain {
+	case First:
+		m.drainedFor = true
+		return m.connect(!in.Answered, now)
+	case Visit:
+		m.deaf++
+		if in.Answered {
+			m.deaf = 0
+		}
+		m.visitFloor = m.visitFloor.Add(m.policy.VisitEvery * time.Duration(min(m.deaf, growth-1)))
+		m.drainedFor = in.Answered
+		return m.connect(false, now) // the rung that we left works
+	}
+	if in.Err != nil && m.err == nil {
+		m.note(in.Err)
+	}
+	if !m.held(now) {
+		// What would have been a first-subscribe drain, and its CONNECT.
+		m.drainedFor = true
+		return m.connect(!in.Answered, now)
+	}
+	m.enter(waiting, now)
+	m.due = later(m.resume, now.Add(floorSoon))
+	return nil
+}

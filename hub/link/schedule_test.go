@@ -1,0 +1,155 @@
+package link
+
+import (
+	"testing"
+	"time"
+)
+
+// TestPolls: MQTT blocked from the start: the first poll after 5 minutes, then one
+// in 25, exactly; none once a session is stable.
+func TestPolls(t *testing.T) {
+	b := newBench(t, 1)
+	b.open = map[Rung]bool{}
+	b.step(Start{recent})
+	b.run(3 * 24 * time.Hour)
+	if got := b.polls[0].Sub(noon); got != 5*time.Minute {
+		t.Errorf("the first poll came after %v; want 5m", got)
+	}
+	for i := range b.polls[1:] {
+		if gap := b.polls[i+1].Sub(b.polls[i]); gap != 25*time.Minute {
+			t.Fatalf("poll %d came %v after the last; want 25m", i+1, gap)
+		}
+	}
+	if n := len(b.polls); n != 173 {
+		t.Errorf("%d polls in three days; want 173", n)
+	}
+	b.open[RungMQTT] = true
+	b.run(10 * time.Minute)
+	n := len(b.polls)
+	b.run(24 * time.Hour)
+	if !b.session || len(b.polls) != n {
+		t.Errorf("%d polls in a day of session; want none\n%s", len(b.polls)-n, b.transcript())
+	}
+	// Sessions that never become stable do not stop the polls.
+	b = newBench(t, 1)
+	b.life = time.Minute
+	b.step(Start{recent})
+	b.run(10 * time.Hour)
+	if len(b.polls) < 22 {
+		t.Errorf("%d polls in ten hours of sessions of a minute; want one in 25 minutes\n%s", len(b.polls), b.transcript())
+	}
+}
+
+// TestPollFloorOverRestarts: whatever restarts and clocks do, two polls are never
+// less than 25 minutes apart; and no clock puts one off by more than that.
+func TestPollFloorOverRestarts(t *testing.T) {
+	clocks := map[string]func(real time.Time, n int) (time.Time, bool){
+		"right":     func(real time.Time, _ int) (time.Time, bool) { return real, true },
+		"untrusted": func(real time.Time, _ int) (time.Time, bool) { return real, false },
+		"1970": func(real time.Time, _ int) (time.Time, bool) {
+			return time.Unix(int64(real.Sub(noon)/time.Second), 0), false
+		},
+		"back and forth": func(real time.Time, n int) (time.Time, bool) {
+			return real.Add(time.Duration(n%5-2) * 24 * time.Hour), false
+		},
+		"years ahead": func(real time.Time, _ int) (time.Time, bool) { return real.AddDate(40, 0, 0), false },
+		"by turns":    func(real time.Time, n int) (time.Time, bool) { return real, n%2 == 0 },
+	}
+	for name, clock := range clocks {
+		t.Run(name, func(t *testing.T) {
+			var last, durable time.Time
+			var trusted bool
+			now, polls := noon, 0
+			for n := range 100 {
+				b := newBench(t, uint64(n))
+				b.now, b.open = now, map[Rung]bool{}
+				wall, ok := clock(now, n)
+				b.step(Start{Past{Wall: wall, Trusted: ok, LastSuback: noon, LastPoll: durable, PollTrusted: trusted}})
+				began := now
+				b.run(time.Duration(1+n%31) * time.Minute)
+				for _, p := range b.polls {
+					if !last.IsZero() && p.Sub(last) < 25*time.Minute {
+						t.Fatalf("run %d: a poll %v after the last", n, p.Sub(last))
+					}
+					last = p
+					polls++
+					at, ok := clock(p, n)
+					durable, trusted = at, ok
+				}
+				if len(b.polls) == 0 && b.now.Sub(began) > 25*time.Minute+time.Second {
+					t.Fatalf("run %d: no poll in %v", n, b.now.Sub(began))
+				}
+				now = b.now.Add(5 * time.Second)
+			}
+			if polls == 0 {
+				t.Error("no poll at all")
+			}
+		})
+	}
+}
+
+// TestClockSet: a clock that becomes trusted has the stored time looked at again.
+func TestClockSet(t *testing.T) {
+	b := newBench(t, 1)
+	b.open = map[Rung]bool{}
+	b.step(Start{Past{Wall: time.Unix(0, 0), LastPoll: noon.Add(-20 * time.Minute), PollTrusted: true}})
+	b.run(time.Minute)
+	b.step(ClockSet{Wall: b.now})
+	b.run(6 * time.Minute)
+	if len(b.polls) != 1 || b.polls[0].Sub(noon) != 5*time.Minute {
+		t.Errorf("polls at %v; want one after 5 minutes, 25 after the last\n%s", b.polls, b.transcript())
+	}
+	b = newBench(t, 1)
+	b.open = map[Rung]bool{}
+	b.step(Start{Past{Wall: time.Unix(0, 0), LastPoll: noon.Add(-20 * time.Minute)}}) // written untrusted: counts as this start
+	b.run(time.Minute)
+	b.step(ClockSet{Wall: b.now})
+	b.run(30 * time.Minute)
+	if len(b.polls) != 1 || b.polls[0].Sub(noon) != 25*time.Minute {
+		t.Errorf("polls at %v; want one 25 minutes after the start\n%s", b.polls, b.transcript())
+	}
+}
+
+// TestVisits: the first at once, later ones 1 h / settle_visits apart, also over
+// restarts; unreachable HTTPS stretches them, four times at most.
+func TestVisits(t *testing.T) {
+	b := newBench(t, 1)
+	b.step(Start{recent})
+	b.run(10 * time.Minute)
+	b.step(Unsettled{N: 1, Owed: 1})
+	if len(b.visits) != 1 || !b.session {
+		t.Fatalf("visits %v, session %v; want one at once, and the session back\n%s", b.visits, b.session, b.transcript())
+	}
+	for range 12 * 60 {
+		b.step(Unsettled{N: 1, Owed: 1})
+		b.run(time.Minute)
+	}
+	for i := range b.visits[1:] {
+		if gap := b.visits[i+1].Sub(b.visits[i]); gap != 5*time.Minute {
+			t.Fatalf("visit %d came after %v; want 5m\n%s", i+1, gap, b.transcript())
+		}
+	}
+	b.rest = false
+	n := len(b.visits)
+	for range 6 * 60 {
+		b.step(Unsettled{N: 1, Owed: 1})
+		b.run(time.Minute)
+	}
+	last := b.visits[len(b.visits)-1].Sub(b.visits[len(b.visits)-2])
+	if got := len(b.visits) - n; got > 24 || got < 15 || last != 20*time.Minute {
+		t.Errorf("%d visits in 6 h without HTTPS, the last after %v; want them 20 minutes apart\n%s", got, last, b.transcript())
+	}
+	b = newBench(t, 1)
+	past := recent
+	past.LastVisit, past.VisitTrusted = noon.Add(-time.Minute), true
+	b.step(Start{past})
+	b.step(Unsettled{N: 1, Owed: 1})
+	b.run(4*time.Minute - 1)
+	if len(b.visits) != 0 {
+		t.Errorf("a visit %v after the start; want the last run's remembered", b.visits[0].Sub(noon))
+	}
+	b.run(1)
+	if len(b.visits) != 1 {
+		t.Errorf("%d visits 5 minutes after the last run's; want one", len(b.visits))
+	}
+}
