@@ -238,10 +238,13 @@ func (a *Agent) work() error {
 			defer cancel()
 			after := op(ctx, token)
 			date, at := d.client.Date()
-			a.post(a.uplink.ctx, func() error {
+			taken := a.post(a.uplink.ctx, func() error {
 				d.busy = false
 				return errors.Join(a.dated(date, at), after())
 			})
+			if !taken { // the loop has ended
+				d.client.Close()
+			}
 		}()
 		return nil
 	}

@@ -48,7 +48,7 @@ func (u *uplink) close() {
 	if u.session != nil {
 		go u.session.Close()
 	}
-	if u.drain != nil {
+	if u.drain != nil && !u.drain.busy { // a request under way closes it at its end
 		go u.drain.client.Close()
 	}
 }
