@@ -14,7 +14,7 @@
 // Messages wait in line (commands.go), one is in hand. What it came to waits in
 // pending (pending.go) for the next commit, so that deliveries already waiting
 // share one; behind the commit the settlements leave. The uplink (uplink.go)
-// does what package link says; the outbox (outbox.go) sends reports, one at a
+// does what package link says, and so does the drain (drain.go), one HTTPS visit to the queue; the outbox (outbox.go) sends reports, one at a
 // time. Network calls run in goroutines of their own and send the loop a
 // function to run; nothing else crosses.
 //

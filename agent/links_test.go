@@ -8,7 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"actuatord/agent/config"
 	"actuatord/board"
 	"actuatord/hub"
 	"actuatord/hub/localhub"
@@ -167,56 +166,6 @@ func TestFirstConnect(t *testing.T) {
 		}
 		p.stop()
 	})
-}
-
-// TestUnrejectable: what becomes of a refused message while 443 is blocked.
-func TestUnrejectable(t *testing.T) {
-	for name, tt := range map[string]struct {
-		policy config.Unrejectable
-		after  time.Duration
-		want   []localhub.Status
-	}{
-		"hold":     {config.Unrejectable{Hold: true}, 50 * time.Minute, nil},
-		"complete": {config.Unrejectable{}, 5 * time.Minute, []localhub.Status{localhub.Success}},
-		"20m":      {config.Unrejectable{After: 20 * time.Minute}, 45 * time.Minute, []localhub.Status{localhub.Success}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			bubble(t, localhub.Options{DefaultTTL: 2 * time.Hour}, func(t *testing.T, r *rig) {
-				r.known(t)
-				r.noREST.Store(true)
-				r.policy = tt.policy
-				p := r.start()
-				settle(time.Minute)
-				r.send("bad", `{"target":"nuke","action":"on"}`)
-				r.send("good", `{"target":"lamp","action":"toggle"}`)
-				if tt.policy.After > 0 {
-					settle(tt.policy.After - time.Minute)
-					r.fed(t, "bad")
-				}
-				settle(tt.after)
-				r.fed(t, "bad", tt.want...)
-				r.expect(t, "good", "done", "lamp on")
-				if got := r.alarms(); !slices.Contains(got, "unrejectable raised") {
-					t.Errorf("alarms %q; want one that says so", got)
-				}
-				if tt.want != nil {
-					r.fed(t, "good", localhub.Success)
-					if got := r.alarms(); !slices.Contains(got, "unrejectable completed") {
-						t.Errorf("alarms %q; want the completion told", got)
-					}
-					p.stop()
-					return
-				}
-				r.noREST.Store(false)
-				settle(30 * time.Minute)
-				r.fed(t, "bad", localhub.Rejected)
-				if got := r.alarms(); got[len(got)-1] != "unrejectable cleared" {
-					t.Errorf("alarms %q; want it cleared", got)
-				}
-				p.stop()
-			})
-		})
-	}
 }
 
 // TestRegisterThatFails in a poll: abandoned, and tried again at the next one, until

@@ -45,10 +45,11 @@ func (a *Agent) settle(it *item, verb command.Duty) {
 }
 
 // releaseAt is when the first held delivery may be completed although it was
-// refused; zero: never, or a settle visit comes first.
-func (a *Agent) releaseAt() time.Time {
+// refused; zero: never, or a settle visit is due and comes first. While the session
+// is being left for it there is nothing to wake up for either.
+func (a *Agent) releaseAt(now time.Time) time.Time {
 	u, policy := &a.uplink, a.o.Config.Hub.OnUnrejectable
-	if policy.Hold || !u.deaf || len(u.held) == 0 || u.session == nil {
+	if policy.Hold || !u.deaf || len(u.held) == 0 || u.session == nil || u.machine.VisitDue(now) {
 		return time.Time{}
 	}
 	return u.held[0].since.Add(policy.After)
@@ -59,7 +60,7 @@ func (a *Agent) releaseAt() time.Time {
 // Success; the report says that it was not.
 func (a *Agent) release(now time.Time) {
 	u := &a.uplink
-	for at := a.releaseAt(); !at.IsZero() && !now.Before(at) && !u.machine.VisitDue(now); at = a.releaseAt() {
+	for at := a.releaseAt(now); !at.IsZero() && !now.Before(at); at = a.releaseAt(now) {
 		it := u.held[0].it
 		u.held = u.held[1:]
 		r := it.life.Record
