@@ -280,8 +280,15 @@ func TestClockUnset(t *testing.T) {
 		r.known(t)
 		r.trusted = false
 		r.noREST.Store(true) // or its Date would tell the time
+		began := time.Now()
 		p := r.start()
 		settle(3 * time.Minute)
+		p.inLoop(func(a *Agent) {
+			// A wrong clock's date could make the hub's memory look fresh when it is not.
+			if f := a.facts; f.FirstDrains != 0 || !f.LastSuback.Before(began) {
+				t.Errorf("a SUBACK is remembered as of %v with %d drains; want no date of an untrusted clock", f.LastSuback, f.FirstDrains)
+			}
+		})
 		r.send("on", `{"target":"pump","action":"on"}`)
 		r.send("expires", `{"target":"lamp","action":"on"}`, func(m *hub.Message) { m.Expiry = time.Now().Add(time.Hour) })
 		r.send("toggle", `{"target":"lamp","action":"toggle"}`)

@@ -273,8 +273,13 @@ func (a *Agent) subscribed(s *mqtt.Session, err error) error {
 	}
 	a.uplink.subscribed = true
 	a.outbox.more = true
-	if now := a.now(); a.facts.FirstDrains > 0 || now.Sub(a.facts.LastSuback).Abs() >= subackEvery {
-		a.note(func(f *persist.LinkFacts) { f.LastSuback, f.FirstDrains = now, 0 })
+	now, trusted := a.now(), a.clock.Trusted()
+	if a.facts.FirstDrains > 0 || trusted && now.Sub(a.facts.LastSuback).Abs() >= subackEvery {
+		a.note(func(f *persist.LinkFacts) {
+			if f.FirstDrains = 0; trusted { // without a date the next start drains first, which costs one request
+				f.LastSuback = now
+			}
+		})
 		a.pending.urge(time.Now())
 	}
 	a.log.Info("subscribed", "generation", s.Generation())
