@@ -99,7 +99,9 @@ type Agent struct {
 	events   chan func() error
 	acted    chan board.Result
 	stopping bool
-	away     map[string]command.Lease // outputs that a command left away from their safe level
+	away     map[string]departure // outputs that a command left away from their safe level
+
+	concluded uint64 // commands that came to an outcome
 
 	line    line    // commands, in order
 	pending pending // what waits for the next commit
@@ -118,7 +120,7 @@ type Agent struct {
 func New(o Options) *Agent {
 	a := &Agent{
 		o: o, log: o.Log, table: handlers.New(o.Config.Profile, o.Config.Default.Log),
-		events: make(chan func() error), acted: make(chan board.Result, 4), away: map[string]command.Lease{},
+		events: make(chan func() error), acted: make(chan board.Result, 4), away: map[string]departure{},
 	}
 	if a.o.Edge == nil {
 		a.o.Edge = func(string) {}
@@ -135,6 +137,8 @@ func (a *Agent) Run(ctx context.Context) error {
 	wall, synchronised := a.o.Kernel()
 	a.clock, _ = clock.New(a.boot, wall, a.o.Built).Kernel(a.boot, wall, synchronised)
 	a.uplink.identity = a.o.Identity
+	a.uplink.ctx, a.uplink.cancel = context.WithCancel(context.Background())
+	defer a.uplink.cancel()
 	a.startHeartbeat(a.boot)
 	err := a.openJournal(ctx)
 	if err == nil && a.journal != nil {

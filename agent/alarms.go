@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"actuatord/agent/clock"
 	"actuatord/agent/command"
 	"actuatord/board"
 	"actuatord/persist"
@@ -32,10 +33,17 @@ type Alarm struct {
 	Since  time.Time `json:"since"`
 }
 
+// A standing alarm, with its date on the monotonic clock: it may be raised before
+// anybody knows what time it is.
+type standing struct {
+	detail string
+	since  time.Time
+}
+
 // alarms is what is raised now. A restart forgets it: what still holds is raised
 // again, and a start report tells the back end to forget likewise.
 type alarms struct {
-	raised map[string]Alarm
+	raised map[string]standing
 	untold []command.Report // not on disk yet, in order; commit takes them along
 	look   time.Time        // when the board is asked for faults next
 	calm   int              // looks in a row that found none
@@ -48,18 +56,18 @@ func (a *Agent) raise(name, detail string) {
 	w := &a.alarms
 	detail = command.Refuse("", "%s", detail).Detail // its bound
 	if old, known := w.raised[name]; known {
-		old.Detail = detail
+		old.detail = detail
 		w.raised[name] = old
 		return
 	}
 	if w.raised == nil {
-		w.raised = map[string]Alarm{}
+		w.raised = map[string]standing{}
 	}
 	w.forget(name)
-	rep := a.stamped(command.Report{Kind: command.KindAlarm, Alarm: name, State: command.StateRaised, Detail: detail})
-	w.raised[name] = Alarm{Name: name, Detail: detail, Since: rep.At}
-	w.untold = append(w.untold, rep)
-	a.pending.urge(time.Now())
+	now := time.Now()
+	w.raised[name] = standing{detail, now}
+	w.untold = append(w.untold, a.stamped(command.Report{Kind: command.KindAlarm, Alarm: name, State: command.StateRaised, Detail: detail}))
+	a.pending.urge(now)
 	a.log.Warn("alarm raised", "alarm", name, "detail", detail)
 }
 
@@ -71,10 +79,10 @@ func (a *Agent) clear(name string) {
 		return
 	}
 	delete(w.raised, name)
-	rep := a.stamped(command.Report{Kind: command.KindAlarm, Alarm: name, State: command.StateCleared, Detail: old.Detail})
+	rep := a.stamped(command.Report{Kind: command.KindAlarm, Alarm: name, State: command.StateCleared, Detail: old.detail})
 	w.untold = append(w.untold, rep)
 	a.pending.urge(time.Now())
-	a.log.Info("alarm cleared", "alarm", name, "detail", old.Detail)
+	a.log.Info("alarm cleared", "alarm", name, "detail", old.detail)
 }
 
 // forget takes out what came and went before anybody could be told: while there is
@@ -100,10 +108,11 @@ func (w *alarms) join(b *persist.Batch) {
 }
 
 // list is what status shows: sorted by name, never nil.
-func (w *alarms) list() []Alarm {
+func (w *alarms) list(c clock.Clock) []Alarm {
 	all := make([]Alarm, 0, len(w.raised))
 	for _, name := range slices.Sorted(maps.Keys(w.raised)) {
-		all = append(all, w.raised[name])
+		r := w.raised[name]
+		all = append(all, Alarm{Name: name, Detail: r.detail, Since: c.Now(r.since)})
 	}
 	return all
 }

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"actuatord/agent/command"
+	"actuatord/hub"
 	"actuatord/hub/localhub"
 	"actuatord/persist"
 )
@@ -90,7 +92,7 @@ func TestAlarmWithoutJournal(t *testing.T) {
 		settle(time.Second)
 		raisedAt := time.Now()
 		p.inLoop(func(a *Agent) {
-			a.raise(command.AlarmBus, "dac")
+			a.raise(command.AlarmUnrejectable, "dac")
 			for range 20 {
 				a.raise(command.AlarmClock, "unset")
 				a.clear(command.AlarmClock)
@@ -99,20 +101,20 @@ func TestAlarmWithoutJournal(t *testing.T) {
 				t.Errorf("%d reports wait for a journal", n)
 			}
 		})
-		if got := p.raised(); !slices.Contains(got, command.AlarmBus) || slices.Contains(got, command.AlarmClock) {
-			t.Errorf("status shows %q; want the bus and not the clock", got)
+		if got := p.raised(); !slices.Contains(got, command.AlarmUnrejectable) || slices.Contains(got, command.AlarmClock) {
+			t.Errorf("status shows %q; want that of the board and not the clock", got)
 		}
 		settle(time.Hour)
 		broken.Store(false)
 		settle(time.Minute)
 		var got []string
 		for _, rep := range r.reports() {
-			if got = append(got, strings.TrimSpace(rep.Kind+" "+rep.Alarm+" "+rep.State)); rep.Alarm == command.AlarmBus && !rep.At.Equal(raisedAt) {
+			if got = append(got, strings.TrimSpace(rep.Kind+" "+rep.Alarm+" "+rep.State)); rep.Alarm == command.AlarmUnrejectable && !rep.At.Equal(raisedAt) {
 				t.Errorf("dated %v; want %v", rep.At, raisedAt)
 			}
 		}
 		got = slices.DeleteFunc(got, func(s string) bool { return strings.Contains(s, command.AlarmStorage) })
-		if want := []string{"start", "alarm bus raised", "alarm clock raised", "alarm clock cleared"}; !slices.Equal(got, want) {
+		if want := []string{"start", "alarm unrejectable raised", "alarm clock raised", "alarm clock cleared"}; !slices.Equal(got, want) {
 			t.Errorf("reported %q; want %q", got, want)
 		}
 		p.stop()
@@ -242,6 +244,52 @@ func TestLooseContact(t *testing.T) {
 			t.Errorf("%d reports of alarms in six hours", n)
 		}
 		p.sim.FailTransfers("1", 0, nil)
+		p.stop()
+	})
+}
+
+// TestStatusAfterAClockStep: what status says of times, it says by the clock as it
+// is known now, whatever it was when they were noted.
+func TestStatusAfterAClockStep(t *testing.T) {
+	bubble(t, localhub.Options{}, func(t *testing.T, r *rig) {
+		r.known(t)
+		const wrong = 24 * time.Hour
+		var synced atomic.Bool
+		r.noREST.Store(true) // its Date would tell the time
+		r.mangle = func(o *Options) {
+			o.Kernel = func() (time.Time, bool) {
+				if synced.Load() {
+					return time.Now(), true
+				}
+				return time.Now().Add(wrong), false
+			}
+			o.Time = func(context.Context, hub.ConnectionString, func() time.Time, bool) (date, arrived time.Time, err error) {
+				return time.Time{}, time.Time{}, errors.New("no hub to ask")
+			}
+		}
+		began := time.Now()
+		p := r.start()
+		settle(time.Minute)
+		p.ask(Request{Verb: AskDo, Payload: []byte(`{"target":"pump","action":"on","for":"5m"}`)})
+		on := time.Now()
+		s := p.ask(Request{Verb: AskStatus}).Status
+		if s.Clock.Trusted || !strings.Contains(s.Clock.Why, "no hub to ask") || !s.Now.Equal(on.Add(wrong)) {
+			t.Errorf("clock %+v at %v; want it not trusted, and why", s.Clock, s.Now)
+		}
+		synced.Store(true)
+		settle(time.Minute)
+		s = p.ask(Request{Verb: AskStatus}).Status
+		if !s.Clock.Trusted || s.Clock.Source != "kernel" || !s.Now.Equal(time.Now()) {
+			t.Errorf("clock %+v at %v; want it trusted", s.Clock, s.Now)
+		}
+		if !s.Since.Equal(began) || !s.Outputs[0].Until.Equal(on.Add(5*time.Minute)) || s.Link.Since.After(s.Now) {
+			t.Errorf("since %v, pump until %v, link since %v", s.Since, s.Outputs[0].Until, s.Link.Since)
+		}
+		for _, a := range s.Alarms {
+			if a.Since.After(s.Now) {
+				t.Errorf("alarm %+v is of the future", a)
+			}
+		}
 		p.stop()
 	})
 }

@@ -33,6 +33,7 @@ type timekeeping struct {
 	ask    time.Time // the hub, next
 	pause  time.Duration
 	asking bool
+	err    error // why the hub did not tell the time, last
 }
 
 func (a *Agent) now() time.Time { return a.clock.Now(time.Now()) }
@@ -51,9 +52,19 @@ func (a *Agent) trust() string {
 	return "untrusted"
 }
 
-// keepTime looks at the kernel's clock, and asks the hub where that cannot be
-// trusted.
+// keepTime follows the time, and keeps it for a start without any.
 func (a *Agent) keepTime(now time.Time) error {
+	err := a.lookAtClock(now)
+	if at := a.now(); a.clock.Trusted() && at.Sub(a.facts.LastTrusted).Abs() >= trustedEvery {
+		a.note(func(f *persist.LinkFacts) { f.LastTrusted = at })
+		a.pending.lazily(now)
+	}
+	return err
+}
+
+// lookAtClock looks at the kernel's clock when that is due, and asks the hub where
+// it cannot be trusted. It needs no journal.
+func (a *Agent) lookAtClock(now time.Time) error {
 	k := &a.timekeeping
 	if now.Before(k.sync) {
 		return nil
@@ -67,16 +78,12 @@ func (a *Agent) keepTime(now time.Time) error {
 		k.sync = now.Add(syncUntrusted)
 		a.askTime(now)
 	}
-	if at := a.now(); a.clock.Trusted() && at.Sub(a.facts.LastTrusted).Abs() >= trustedEvery {
-		a.note(func(f *persist.LinkFacts) { f.LastTrusted = at })
-		a.pending.lazily(now)
-	}
 	return a.stepped(trusted, step)
 }
 
 func (a *Agent) askTime(now time.Time) {
 	k := &a.timekeeping
-	if k.asking || now.Before(k.ask) || a.o.Time == nil || a.uplink.ctx == nil {
+	if k.asking || now.Before(k.ask) || a.o.Time == nil {
 		return
 	}
 	k.asking = true
@@ -87,7 +94,7 @@ func (a *Agent) askTime(now time.Time) {
 		defer cancel()
 		date, arrived, err := a.o.Time(ctx, identity, at, true)
 		a.post(a.uplink.ctx, func() error {
-			k.asking, k.ask = false, time.Now().Add(k.pause)
+			k.asking, k.ask, k.err = false, time.Now().Add(k.pause), err
 			if err != nil {
 				a.log.Warn("the hub did not tell the time", "error", err, "again", k.pause)
 				return nil

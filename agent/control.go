@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"actuatord/agent/command"
-	"actuatord/hub/link"
 	"actuatord/persist"
 )
 
@@ -41,49 +40,6 @@ type Answer struct {
 	Levels  map[string]string `json:"levels,omitempty"` // safe: the levels afterwards
 }
 
-// Status is the state of everything a person may wonder about.
-type Status struct {
-	Version   string           `json:"version"`
-	Since     time.Time        `json:"since"`
-	Clock     string           `json:"clock"`
-	Storage   string           `json:"storage,omitempty"` // what is wrong with it
-	Link      link.Status      `json:"link"`
-	Unsettled int              `json:"unsettled"` // delivered, and not yet completed at the hub
-	Held      int              `json:"held"`      // of them, owed a reject, which MQTT cannot give
-	Waiting   int              `json:"waiting"`   // commands in line
-	History   string           `json:"history"`
-	Outputs   []Output         `json:"outputs"`
-	Journal   persist.Stats    `json:"journal"`
-	Last      []command.Record `json:"last"`
-	Alarms    []Alarm          `json:"alarms"` // by name
-}
-
-// Output is how one output stands.
-type Output struct {
-	Name  string    `json:"name"`
-	Level string    `json:"level"`
-	Cause string    `json:"cause,omitempty"` // the command that left it away from its safe level
-	Until time.Time `json:"until,omitzero"`  // when its lease ends
-	Fault string    `json:"fault,omitempty"` // why it cannot be driven
-}
-
-// outputs answers every output, in the configuration's order.
-func (a *Agent) outputs() []Output {
-	levels, faults := a.o.Board.Levels(), a.o.Board.Faults()
-	var all []Output
-	for _, o := range a.o.Config.Profile.Outputs {
-		lease := a.away[o.Name]
-		out := Output{Name: o.Name, Level: levels[o.Name].String(), Cause: string(lease.Key), Until: lease.Until}
-		for _, f := range faults {
-			if f.Target == o.Name {
-				out.Fault = f.Err.Error()
-			}
-		}
-		all = append(all, out)
-	}
-	return all
-}
-
 // answer takes a request in the loop.
 func (a *Agent) answer(r Request) error {
 	switch r.Verb {
@@ -92,7 +48,7 @@ func (a *Agent) answer(r Request) error {
 		if err != nil {
 			return unknown(err)
 		}
-		s := a.status()
+		s := a.status(time.Now())
 		s.Last = last
 		r.Reply <- Answer{Status: &s}
 	case AskDo:
@@ -111,19 +67,6 @@ func (a *Agent) answer(r Request) error {
 		r.Reply <- Answer{Error: "unknown verb"}
 	}
 	return nil
-}
-
-func (a *Agent) status() Status {
-	s := Status{
-		Version: a.o.Version, Since: a.boot, Clock: a.trust(), Waiting: len(a.line.waiting),
-		Outputs: a.outputs(), History: a.journal.History().State.String(),
-		Link: a.uplink.machine.Status(), Journal: a.journal.Stats(), Alarms: a.alarms.list(),
-	}
-	s.Journal.Outbox -= min(s.Journal.Outbox, a.pending.told) // the hub has them; the next commit takes them out
-	if a.uplink.session != nil {
-		s.Unsettled, s.Held = a.uplink.session.Unsettled(), len(a.uplink.held)
-	}
-	return s
 }
 
 // do puts a local command in line. It is journalled like any other, under an id
@@ -221,9 +164,9 @@ func (a *Agent) told(it *item) *command.Report {
 func (a *Agent) answerWithoutJournal(r Request, why error) {
 	switch r.Verb {
 	case AskStatus:
-		r.Reply <- Answer{Status: &Status{
-			Version: a.o.Version, Since: a.boot, Clock: a.trust(), Storage: why.Error(), Outputs: a.outputs(), Alarms: a.alarms.list(),
-		}}
+		s := a.bareStatus(time.Now())
+		s.Storage = why.Error()
+		r.Reply <- Answer{Status: &s}
 	case AskSafe:
 		r.Reply <- a.afterSafe(a.safe("local"))
 	default:

@@ -133,6 +133,7 @@ func (a *Agent) writeOutcome(it *item) error {
 	}
 	a.pending.urge(it.received)
 	a.pending.conclude(l.Record, rep)
+	a.concluded++
 	a.logOutcome(it, rep)
 	return nil
 }
@@ -148,6 +149,12 @@ func named(levels map[string]board.Level) map[string]string {
 func (a *Agent) stamped(r command.Report) command.Report {
 	r.V, r.At, r.Clock = 1, a.now().UTC(), a.trust()
 	return r
+}
+
+// A departure is a lease, with its end on the monotonic clock.
+type departure struct {
+	command.Lease
+	until time.Time // zero: it has none
 }
 
 // lease keeps, for as long as an output is away from its safe level, who left
@@ -169,7 +176,7 @@ func (a *Agent) lease(it *item) {
 			l.Until = l.Since.Add(time.Until(u))
 		}
 		a.pending.batch.OpenLease(l)
-		a.away[o.Name] = l
+		a.away[o.Name] = departure{l, it.result.Until}
 	}
 }
 

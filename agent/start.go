@@ -1,7 +1,6 @@
 package agent
 
 import (
-	"context"
 	"time"
 
 	"actuatord/agent/command"
@@ -21,9 +20,6 @@ func (a *Agent) recover() error {
 		a.clock, _ = a.clock.Raise(time.Now(), a.facts.LastTrusted)
 	}
 	now := a.now()
-	if a.uplink.ctx == nil {
-		a.uplink.ctx, a.uplink.cancel = context.WithCancel(context.Background())
-	}
 	a.upkeep = time.Now().Add(time.Minute) // soon: a board that never stays up for an hour has to forget too
 	a.careful = a.opened.Unclean
 	a.line.arrival = a.journal.Arrival()

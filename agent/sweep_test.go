@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -249,6 +250,9 @@ func TestStorageThatComesBack(t *testing.T) {
 		if tries != 2 || r.count(localhub.KindDelivered, "on") != 0 {
 			t.Errorf("%d tries, delivered %d times; want two tries and no session", tries, r.count(localhub.KindDelivered, "on"))
 		}
+		if got := r.alarms(); !slices.Equal(got, []string{"storage raised"}) {
+			t.Errorf("the hub was told %q; want the storage alarm, once", got)
+		}
 		reply := make(chan Answer, 1)
 		p.control <- Request{Verb: AskStatus, Reply: reply}
 		if s := (<-reply).Status; s == nil || !strings.Contains(s.Storage, "no space left") {
@@ -257,6 +261,49 @@ func TestStorageThatComesBack(t *testing.T) {
 		settle(10 * time.Minute)
 		if n := r.count(localhub.KindCompleted, "on"); n != 1 {
 			t.Errorf("completed %d times after the disk came back; want once", n)
+		}
+		p.stop()
+	})
+}
+
+// TestStorageAlarmByMQTT: where 443 is blocked the storage alarm goes over a session
+// of its own, which leaves the queue as it is; and it is tried again until it is told.
+func TestStorageAlarmByMQTT(t *testing.T) {
+	bubble(t, localhub.Options{DefaultTTL: 48 * time.Hour}, func(t *testing.T, r *rig) {
+		r.known(t)
+		var mended atomic.Bool
+		r.mangle = func(o *Options) {
+			open := o.Open
+			o.Open = func(ctx context.Context, now time.Time) (*persist.Journal, persist.Opened, error) {
+				if !mended.Load() {
+					return nil, persist.Opened{}, &persist.StorageError{Op: "open", Path: "x", Err: syscall.EROFS}
+				}
+				return open(ctx, now)
+			}
+		}
+		r.noREST.Store(true)
+		r.noMQTT.Store(true)
+		r.send("on", story[0].body)
+		p := r.start()
+		settle(5 * time.Minute)
+		told := len(r.alarms())
+		r.noMQTT.Store(false)
+		settle(6 * time.Minute)
+		if got := r.alarms()[told:]; !slices.Equal(got, []string{"storage raised"}) {
+			t.Errorf("the hub was told %q; want the storage alarm, once", got)
+		}
+		if n := r.count(localhub.KindDelivered, "on"); n > 1 || r.count(localhub.KindCompleted, "on") != 0 || len(r.moves("on")) != 0 {
+			t.Errorf("delivered %d times, completed %d, moved %q; want it left on the hub", n, r.count(localhub.KindCompleted, "on"), r.moves("on"))
+		}
+		settle(time.Hour)
+		if got := r.alarms()[told:]; len(got) != 1 {
+			t.Errorf("the hub was told %q in another hour; want nothing more", got)
+		}
+		mended.Store(true)
+		settle(10 * time.Minute)
+		r.expect(t, "on", "done", "pump on")
+		if got := r.alarms(); got[len(got)-1] != "storage cleared" {
+			t.Errorf("alarms %q; want it cleared", got)
 		}
 		p.stop()
 	})

@@ -9,10 +9,10 @@ import (
 // ever added; readers ignore what they do not know). The journal fills in Seq
 // and ReportID when it becomes durable.
 type Report struct {
-	V         int    `json:"v"`    // 1
-	Kind      string `json:"kind"` // KindOutcome, KindChange, KindStart, KindAlarm
-	ReportID  string `json:"reportId"`
-	Seq       uint64 `json:"seq"` // a gap is a report that was lost
+	V         int    `json:"v"`                  // 1
+	Kind      string `json:"kind"`               // KindOutcome, KindChange, KindStart, KindAlarm
+	ReportID  string `json:"reportId,omitempty"` // none: the report was told without a journal
+	Seq       uint64 `json:"seq,omitempty"`      // a gap is a report that was lost; 0: none, likewise
 	MessageID string `json:"messageId,omitempty"`
 	ID        string `json:"id,omitempty"` // the body's id, where there was no message id
 

@@ -176,6 +176,8 @@ func TestClient(t *testing.T) {
 		{[]string{"do", "all", "read"}, 0, "lamp off"},
 		{[]string{"status"}, 0, "pump on, by l:"},
 		{[]string{"status"}, 0, "up over mqtt for"},
+		{[]string{"status"}, 0, "trusted for"},
+		{[]string{"status"}, 0, "KiB for each of"},
 		{[]string{"status", "--json"}, 0, `"unsettled": 0`},
 		{[]string{"status", "now"}, exitUsage, "takes no"},
 		{[]string{"history"}, 0, "pump on"},

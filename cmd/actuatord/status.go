@@ -23,26 +23,19 @@ func runStatus(args []string, e env) error {
 		return err
 	}
 	if *asJSON {
-		// Times as the daemon gave them, RFC 3339; what a person would work out, too.
-		err = printJSON(e.out, struct {
-			*agent.Status
-			PerCommand uint64 `json:"writtenBytesPerCommand"` // 0: no command was concluded in this run
-		}{a.Status, perCommand(*a.Status)})
+		err = printJSON(e.out, a.Status)
 	} else {
-		err = printStatus(e.out, *a.Status, time.Now())
+		err = printStatus(e.out, *a.Status)
 	}
-	if err == nil && (len(a.Status.Alarms) > 0) {
+	if err == nil && len(a.Status.Alarms) > 0 {
 		err = &exitError{exitFailed}
 	}
 	return err
 }
 
-// perCommand is what a command of this run has cost the disk, in bytes, with its
-// share of all that was written besides. The card itself writes more.
-func perCommand(agent.Status) uint64 { return 0 }
-
 // printStatus writes for people: what needs one first, and times as they are felt.
-func printStatus(out io.Writer, s agent.Status, now time.Time) error {
+func printStatus(out io.Writer, s agent.Status) error {
+	now := s.Now // and not our own: the daemon may know better than the kernel
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	for _, a := range s.Alarms {
 		fmt.Fprintf(w, "ALARM\t%s, for %s: %s\n", a.Name, span(now.Sub(a.Since)), a.Detail)
@@ -51,23 +44,40 @@ func printStatus(out io.Writer, s agent.Status, now time.Time) error {
 		fmt.Fprintf(w, "journal\tnot open: %s\n", s.Storage)
 	}
 	fmt.Fprintf(w, "actuatord\t%s, up for %s\n", s.Version, span(now.Sub(s.Since)))
-	fmt.Fprintf(w, "clock\t%s\n", s.Clock)
+	printClock(w, s.Clock, now)
+	if s.Storage != "" {
+		printOutputs(w, s, now)
+		return w.Flush()
+	}
 	printLink(w, s, now)
 	fmt.Fprintf(w, "commands\t%d waiting, %d deliveries unsettled%s\n", s.Waiting, s.Unsettled, owed(s, now))
 	fmt.Fprintf(w, "reports\t%d to send, %d lost since the journal was made\n", s.Journal.Outbox, s.Journal.LostReports)
 	fmt.Fprintf(w, "journal\t%d commands; history %s\n", s.Journal.Commands, s.History)
 	fmt.Fprintf(w, "flash\t%d KiB in %d commits since the start", s.Journal.Written>>10, s.Journal.Commits)
-	if n := perCommand(s); n > 0 {
-		fmt.Fprintf(w, ", %d KiB for each command", n>>10)
+	if s.Concluded > 0 {
+		fmt.Fprintf(w, ", %d KiB for each of %d commands", s.PerCmd>>10, s.Concluded)
 	}
 	fmt.Fprintln(w)
-	for _, o := range s.Outputs {
-		fmt.Fprintf(w, "output\t%s %s%s\n", o.Name, o.Level, standing(o, now))
-	}
+	printOutputs(w, s, now)
 	for _, r := range s.Last {
 		fmt.Fprintf(w, "last\t%s\n", line(r))
 	}
 	return w.Flush()
+}
+
+// printClock tells whether the time is trusted, on whose word, and why not.
+func printClock(w io.Writer, c agent.ClockStatus, now time.Time) {
+	text := "not trusted"
+	if c.Trusted {
+		text = "trusted"
+	}
+	fmt.Fprintf(w, "clock\t%s for %s: %s\n", text, span(now.Sub(c.Since)), c.Why)
+}
+
+func printOutputs(w io.Writer, s agent.Status, now time.Time) {
+	for _, o := range s.Outputs {
+		fmt.Fprintf(w, "output\t%s %s%s\n", o.Name, o.Level, standing(o, now))
+	}
 }
 
 // printLink tells how the hub is reached, what comes next, and why it is not better.
@@ -87,6 +97,9 @@ func printLink(w io.Writer, s agent.Status, now time.Time) {
 	}
 	if !l.NextPoll.IsZero() {
 		next = append(next, "next poll in "+span(l.NextPoll.Sub(now)))
+	}
+	if !s.LastPoll.IsZero() {
+		next = append(next, "last poll "+span(now.Sub(s.LastPoll))+" ago")
 	}
 	if len(next) > 0 {
 		fmt.Fprintf(w, "\t%s\n", strings.Join(next, "; "))

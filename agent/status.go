@@ -1,0 +1,118 @@
+package agent
+
+import (
+	"time"
+
+	"actuatord/agent/clock"
+	"actuatord/agent/command"
+	"actuatord/hub/link"
+	"actuatord/persist"
+)
+
+// Status is the state of everything a person may wonder about. All its times are
+// by the agent's clock, which need not be the kernel's; Now is that clock's.
+type Status struct {
+	Version   string           `json:"version"`
+	Now       time.Time        `json:"now"`
+	Since     time.Time        `json:"since"` // the start
+	Clock     ClockStatus      `json:"clock"`
+	Storage   string           `json:"storage,omitempty"` // why there is no journal; then what comes from it is not set
+	Link      link.Status      `json:"link"`
+	LastPoll  time.Time        `json:"lastPoll,omitzero"` // of this run or an earlier one, as the clock said then
+	Unsettled int              `json:"unsettled"`         // delivered, and neither completed, rejected nor abandoned at the hub
+	Held      int              `json:"held"`              // of them, owed a reject, which MQTT cannot give
+	Waiting   int              `json:"waiting"`           // commands in line
+	Concluded uint64           `json:"concluded"`         // commands that came to an outcome in this run
+	PerCmd    uint64           `json:"writtenBytesPerCommand"`
+	History   string           `json:"history"`
+	Outputs   []Output         `json:"outputs"`
+	Journal   persist.Stats    `json:"journal"`
+	Last      []command.Record `json:"last"`
+	Alarms    []Alarm          `json:"alarms"` // by name
+}
+
+// ClockStatus is whether the time is trusted, on whose word, and why not.
+type ClockStatus struct {
+	Trusted bool      `json:"trusted"`
+	Source  string    `json:"source"` // "kernel", "hub" or "none"
+	Since   time.Time `json:"since"`  // of Source
+	Why     string    `json:"why"`
+}
+
+// Output is how one output stands.
+type Output struct {
+	Name  string    `json:"name"`
+	Level string    `json:"level"`
+	Cause string    `json:"cause,omitempty"` // the command that left it away from its safe level
+	Until time.Time `json:"until,omitzero"`  // when its lease ends
+	Fault string    `json:"fault,omitempty"` // why it cannot be driven
+}
+
+// status is the whole of it.
+func (a *Agent) status(now time.Time) Status {
+	s := a.bareStatus(now)
+	s.Waiting, s.History, s.Journal = len(a.line.waiting), a.journal.History().State.String(), a.journal.Stats()
+	s.LastPoll, s.Concluded = a.facts.LastPoll, a.concluded
+	if s.Concluded > 0 {
+		s.PerCmd = s.Journal.Written / s.Concluded
+	}
+	s.Journal.Outbox -= min(s.Journal.Outbox, a.pending.told) // the hub has them; the next commit takes them out
+	s.Link = a.uplink.machine.Status()
+	for _, t := range []*time.Time{&s.Link.Since, &s.Link.NextAttempt, &s.Link.NextPoll, &s.Link.NextVisit} {
+		if !t.IsZero() {
+			*t = a.clock.Now(*t)
+		}
+	}
+	if a.uplink.session != nil {
+		s.Unsettled, s.Held = a.uplink.session.Unsettled(), len(a.uplink.held)
+	}
+	if d := a.uplink.drain; d != nil {
+		s.Unsettled = len(d.locks) + len(d.failed)
+	}
+	return s
+}
+
+// bareStatus is what can be told without a journal.
+func (a *Agent) bareStatus(now time.Time) Status {
+	return Status{
+		Version: a.o.Version, Now: a.clock.Now(now), Since: a.clock.Now(a.boot),
+		Clock: ClockStatus{
+			Trusted: a.clock.Trusted(), Source: a.clock.Source().String(), Since: a.clock.Since(), Why: a.whyTrusted(),
+		},
+		Outputs: a.outputs(), Alarms: a.alarms.list(a.clock),
+	}
+}
+
+func (a *Agent) whyTrusted() string {
+	switch a.clock.Source() {
+	case clock.Kernel:
+		return "the kernel counts its clock as synchronised, or did last"
+	case clock.Hub:
+		return "the hub's Date, over a connection that was fully verified; the kernel's clock is not synchronised"
+	}
+	why := "the kernel's clock is not synchronised, and the hub has not told the time"
+	if err := a.timekeeping.err; err != nil {
+		why += ": " + err.Error()
+	}
+	return why
+}
+
+// outputs answers every output, in the configuration's order.
+func (a *Agent) outputs() []Output {
+	levels, faults := a.o.Board.Levels(), a.o.Board.Faults()
+	var all []Output
+	for _, o := range a.o.Config.Profile.Outputs {
+		left := a.away[o.Name]
+		out := Output{Name: o.Name, Level: levels[o.Name].String(), Cause: string(left.Key)}
+		if !left.until.IsZero() {
+			out.Until = a.clock.Now(left.until)
+		}
+		for _, f := range faults {
+			if f.Target == o.Name {
+				out.Fault = f.Err.Error()
+			}
+		}
+		all = append(all, out)
+	}
+	return all
+}
