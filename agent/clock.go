@@ -130,6 +130,9 @@ func (a *Agent) stepped(wasTrusted bool, step time.Duration) error {
 	}
 	if step.Abs() >= stepMatters {
 		a.log.Warn("the clock was set", "step", step)
+		if d := a.uplink.drain; d != nil {
+			d.token, d.resigned = a.token(), true
+		}
 		return a.perform(a.uplink.machine.Step(link.Renew{Why: "the clock was set"}, now))
 	}
 	return nil

@@ -28,6 +28,7 @@ type drain struct {
 	machine    *link.Drain
 	client     *https.Client
 	token      string
+	resigned   bool                                                   // the clock was set: what an old token was answered says nothing
 	ops        []func(ctx context.Context, token string) func() error // the answer is run in the loop
 	busy       bool
 	unsure     bool              // a request got no answer, so a message may be locked unseen
@@ -179,7 +180,8 @@ func (a *Agent) noLuck(d *drain, err error) link.NoLuck {
 	var status *https.StatusError
 	if errors.As(err, &status) {
 		in.Answered, in.Wait = true, status.RetryAfter
-		in.Final = hub.ClassOf(err) != hub.RetrySoon
+		in.Final = hub.ClassOf(err) != hub.RetrySoon && !d.resigned
+		d.resigned = false
 	}
 	d.unsure = d.unsure || !in.Answered && !in.NotSent
 	return in
@@ -270,7 +272,7 @@ func (a *Agent) work() error {
 // flushing reports whether the drain stays for the outbox.
 func (a *Agent) flushing(d *drain) bool {
 	answered, _ := d.machine.Result()
-	return answered && time.Now().Before(d.flushBy) && (a.outbox.flying || a.outbox.more && a.outbox.retryAt.IsZero() || !a.pending.urgent.IsZero())
+	return answered && time.Now().Before(d.flushBy) && (a.outbox.flying || a.outbox.more && a.outbox.retryAt.Before(d.flushBy) || !a.pending.urgent.IsZero())
 }
 
 // drainDue is when the drain has to be looked at; zero: its answer is awaited.

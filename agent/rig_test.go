@@ -55,6 +55,8 @@ type rig struct {
 	visits  int // [hub] settle_visits
 	policy  config.Unrejectable
 	noMQTT  atomic.Bool // 8883 and 443's WebSocket are closed
+	no8883  atomic.Bool
+	mute    func(context.Context) (net.Conn, error) // how a session's connection fares; nil: well
 	noREST  atomic.Bool // 443 is closed
 	mangle  func(*Options)
 	pipes   []net.Conn
@@ -121,8 +123,11 @@ func (r *rig) rest(at func() time.Time) https.Config {
 }
 
 func (r *rig) dialSession(ctx context.Context, network, addr string) (net.Conn, error) {
-	if r.noMQTT.Load() {
+	if r.noMQTT.Load() || r.no8883.Load() && strings.HasSuffix(addr, ":8883") {
 		return nil, errors.New("the port is closed")
+	}
+	if r.mute != nil {
+		return r.mute(ctx)
 	}
 	return r.dial(ctx, network, addr)
 }

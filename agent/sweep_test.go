@@ -36,52 +36,68 @@ var story = []struct {
 // TestKillAtEveryEdge kills the process at the first edge of its loop or its
 // board, then the second, and so on until a run meets no kill. After each kill
 // it starts again against the same hub, disk and wiring, and holds what came of
-// it against the promises.
+// it against the promises: over a session, in polls, and over a session that is
+// left for a settle visit.
 func TestKillAtEveryEdge(t *testing.T) {
-	stride := 1
-	if testing.Short() {
-		stride = 7
-	}
-	for cut, whole := 0, false; !whole; cut += stride {
-		synctest.Test(t, func(t *testing.T) {
-			r := newRig(t, localhub.Options{})
-			// A process before the one that is killed: it makes the journal and
-			// the subscription, so that nothing is lost to the very first connect.
-			p := r.start()
-			settle(time.Second)
-			p.stop()
-			for _, m := range story {
-				r.send(m.id, m.body)
+	for _, way := range []struct {
+		name            string
+		noMQTT, visit   bool
+		until, recovery time.Duration
+	}{
+		{"session", false, false, 20 * time.Second, 2 * time.Minute},
+		{"poll", true, false, 7 * time.Minute, 2 * time.Hour},
+		{"visit", false, true, 2 * time.Minute, 12 * time.Minute},
+	} {
+		t.Run(way.name, func(t *testing.T) {
+			stride := 1
+			if testing.Short() {
+				stride = 7
 			}
-			r.send("toggle", story[1].body) // the same message a second time
-			r.cut = cut
-			p = r.start()
-			settle(20 * time.Second)
-			p.cancel()
-			err := <-p.ended
-			if whole = err == nil; !whole && !errors.Is(err, errCut) {
-				t.Fatalf("cut %d: ended with %v", cut, err)
-			}
-			where := "nowhere"
-			if !whole {
-				where = r.edges[cut]
-			}
-			p.bury()
-			r.cut = -1
-			again := r.start()
-			settle(2 * time.Minute)
-			again.stop()
-			r.check(t, fmt.Sprintf("cut %d (%s)", cut, where), whole)
-			if t.Failed() {
-				t.Log(r.dump())
+			for cut, whole := 0, false; !whole; cut += stride {
+				synctest.Test(t, func(t *testing.T) {
+					r := newRig(t, localhub.Options{DefaultTTL: 48 * time.Hour})
+					r.known(t) // so that nothing is lost to the very first connect
+					r.noMQTT.Store(way.noMQTT)
+					for i, m := range story {
+						if r.send(m.id, m.body); way.visit && i == 2 {
+							r.send("bad", `{"target":"nuke","action":"on"}`)
+						}
+					}
+					r.send("toggle", story[1].body) // the same message a second time
+					r.cut = cut
+					p := r.start()
+					settle(way.until)
+					p.cancel()
+					err := <-p.ended
+					if whole = err == nil; !whole && !errors.Is(err, errCut) {
+						t.Fatalf("cut %d: ended with %v", cut, err)
+					}
+					where := "nowhere"
+					if !whole {
+						where = r.edges[cut]
+					}
+					p.bury()
+					r.cut = -1
+					again := r.start()
+					settle(way.recovery)
+					again.stop()
+					r.check(t, fmt.Sprintf("cut %d (%s)", cut, where), whole)
+					if way.visit {
+						r.expect(t, "bad", "refused unknown-target")
+						r.fed(t, "bad", localhub.Rejected)
+					}
+					if t.Failed() {
+						t.Log(r.dump())
+					}
+				})
+				if t.Failed() {
+					return
+				}
+				if whole {
+					t.Logf("%d edges, each cut once", cut)
+				}
 			}
 		})
-		if t.Failed() {
-			return
-		}
-		if whole {
-			t.Logf("%d edges, each cut once", cut)
-		}
 	}
 }
 
@@ -107,6 +123,15 @@ func (r *rig) check(t *testing.T, at string, whole bool) {
 		case !m.once && len(moves) > 2*max(len(m.want), 1):
 			t.Errorf("%s: %s moved %q; a repeatable command runs once more after a kill, not more often", at, m.id, moves)
 		}
+		truth := localhub.Success
+		if outcomes[0] != "done" {
+			truth = localhub.Rejected
+		}
+		for _, e := range r.hub.Events() {
+			if e.Kind == localhub.KindFeedback && e.ID == m.id && e.Status != truth {
+				t.Errorf("%s: %s is %s, and its sender was told %s", at, m.id, outcomes[0], e.Status)
+			}
+		}
 		if done := r.count(localhub.KindCompleted, m.id); done > 0 && outcomes[0] != "done" {
 			t.Errorf("%s: %s was completed although it is %s", at, m.id, outcomes[0])
 		}
@@ -117,7 +142,7 @@ func (r *rig) check(t *testing.T, at string, whole bool) {
 		t.Errorf("%s: %d messages left at the hub", at, len(left))
 	}
 	for _, e := range r.hub.Events() {
-		if e.Kind == localhub.KindDeadLettered && (e.Status != localhub.Rejected || !slices.Equal(r.outcomes(e.ID), []string{"interrupted cut-off"})) {
+		if e.Kind == localhub.KindDeadLettered && e.ID != "bad" && (e.Status != localhub.Rejected || !slices.Equal(r.outcomes(e.ID), []string{"interrupted cut-off"})) {
 			t.Errorf("%s: the hub gave up on a message: %v", at, e)
 		}
 	}
