@@ -89,17 +89,19 @@ func unknown(err error) error {
 // Agent is the loop and everything it owns. Nothing in it is shared: other
 // goroutines send it events and hold nothing of its.
 type Agent struct {
-	o        Options
-	log      *slog.Logger
-	table    *handlers.Table
-	journal  *persist.Journal
-	boot     time.Time
-	opened   persist.Opened
-	careful  bool // write Started for every plan
-	events   chan func() error
-	acted    chan board.Result
-	stopping bool
-	away     map[string]departure // outputs that a command left away from their safe level
+	o       Options
+	log     *slog.Logger
+	table   *handlers.Table
+	journal *persist.Journal
+	boot    time.Time
+	opened  persist.Opened
+	careful bool // write Started for every plan
+
+	locksLeft bool // by the last run, at the hub
+	events    chan func() error
+	acted     chan board.Result
+	stopping  bool
+	away      map[string]departure // outputs that a command left away from their safe level
 
 	concluded uint64 // commands that came to an outcome
 
@@ -159,9 +161,8 @@ func (a *Agent) live(ctx context.Context) error {
 	a.uplink.machine = link.New(uint64(a.boot.UnixNano()), link.Policy{FallbackAfter: h.FallbackAfter, PollEvery: h.PollEvery, VisitEvery: a.visitEvery()})
 	for {
 		now := time.Now()
-		a.release(now)
 		for _, part := range []func() error{
-			func() error { return a.keepTime(now) }, func() error { return a.begin(now) },
+			func() error { return a.release(now) }, func() error { return a.keepTime(now) }, func() error { return a.begin(now) },
 			a.advance, a.send, a.tellUnsettled, a.work,
 		} {
 			if err := part(); err != nil {

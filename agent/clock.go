@@ -133,7 +133,7 @@ func (a *Agent) stepped(wasTrusted bool, step time.Duration) error {
 		if d := a.uplink.drain; d != nil {
 			d.token, d.resigned = a.token(), true
 		}
-		return a.perform(a.uplink.machine.Step(link.Renew{Why: "the clock was set"}, now))
+		return a.perform(a.uplink.machine.Step(link.Resign{}, now))
 	}
 	return nil
 }

@@ -49,6 +49,7 @@ func (a *Agent) receive(d hub.Delivery) {
 	it := a.arrived(d)
 	a.uplink.inSession = append(a.uplink.inSession, it.key)
 	a.uplink.delivered = it.received
+	a.uplink.seen(it.key) // what a dead session had of it is no longer locked
 	a.join(it)
 }
 

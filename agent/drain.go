@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"actuatord/agent/command"
@@ -88,16 +89,19 @@ func (a *Agent) openDrain(do link.OpenDrain) error {
 	if len(u.outstanding) > 0 {
 		horizon = u.delivered.Add(link.LockHorizon)
 	}
-	// A drain of a run that was cut short may have locked a message, which a first
-	// SUBSCRIBE would have the hub reject when the lock lapses.
-	cut := a.boot.Add(link.LockHorizon)
-	unsure := do.Kind == link.First && a.opened.Unclean && cut.After(horizon)
+	if !now.Before(horizon) {
+		clear(u.outstanding) // whatever is still on the hub of it is to be had
+	}
+	// What the last run had locked when it ended, a first SUBSCRIBE would have the
+	// hub reject once the lock lapses.
+	ended := a.boot.Add(link.LockHorizon)
+	unsure := do.Kind == link.First && a.locksLeft && ended.After(horizon)
 	if unsure {
-		horizon = cut
+		horizon = ended
 	}
 	u.drain = &drain{
 		unsure:     unsure,
-		generation: do.Generation, machine: link.NewDrain(do.Kind, horizon, now),
+		generation: do.Generation, machine: link.NewDrain(uint64(now.UnixNano()), do.Kind, horizon, now),
 		client: a.o.REST(u.identity, a.at()), token: a.token(),
 		locks: map[uint64]string{}, failed: map[sameAs]string{},
 	}
@@ -173,12 +177,20 @@ func (a *Agent) got(d *drain, r https.Received, ok bool, err error) error {
 	return nil
 }
 
+// said answers the hub's refusal in err, if there is one.
+func said(err error) (status https.StatusError, ok bool) {
+	var e *https.StatusError
+	if ok = errors.As(err, &e); ok {
+		status = *e
+	}
+	return status, ok
+}
+
 // noLuck is what a failed GET means for the drain.
 func (a *Agent) noLuck(d *drain, err error) link.NoLuck {
 	a.log.Warn("drain: no answer to GET", "cause", hub.CauseOf(err), "error", err)
 	in := link.NoLuck{Err: err, NotSent: errors.Is(err, https.ErrNotSent)}
-	var status *https.StatusError
-	if errors.As(err, &status) {
+	if status, answered := said(err); answered {
 		in.Answered, in.Wait = true, status.RetryAfter
 		in.Final = hub.ClassOf(err) != hub.RetrySoon && !d.resigned
 		d.resigned = false
@@ -216,14 +228,19 @@ func (a *Agent) settledOver(d *drain, it *item, verb command.Duty, err error) {
 	if a.uplink.drain != d {
 		return
 	}
+	in := link.Settled{Err: err}
 	if err == nil {
 		a.uplink.seen(it.key)
+		delete(a.uplink.owed, it.same())
 	} else {
 		// Whatever became of it, it comes again if the hub still has it.
 		d.unsure = true
+		if status, answered := said(err); answered {
+			in.Wait = status.RetryAfter
+		}
 		a.log.Warn("not settled", "verb", verb.String(), "key", string(it.key), "error", err)
 	}
-	a.drainStep(link.Settled{Unsure: err != nil}, time.Now())
+	a.drainStep(in, time.Now())
 }
 
 // work puts the drain's next request on its way, or closes the drain.
@@ -253,7 +270,8 @@ func (a *Agent) work() error {
 	if !d.ended || a.flushing(d) {
 		return nil
 	}
-	answered, err := d.machine.Result()
+	now := time.Now()
+	answered, err, wait := d.machine.Result(now)
 	a.uplink.drain = nil
 	go d.client.Close()
 	a.log.Info("drain is over", "why", d.machine.Kind().String(), "messages", d.seq, "error", err)
@@ -261,18 +279,19 @@ func (a *Agent) work() error {
 	case answered:
 		a.clear(command.AlarmUnreachable)
 	case d.machine.Kind() == link.Poll:
-		a.raise(command.AlarmUnreachable, "a poll got no answer: the queue was not looked at")
+		a.raise(command.AlarmUnreachable, fmt.Sprintf("a poll could not look at the queue: %v", err))
 	}
 	if d.machine.Kind() == link.Visit {
 		a.visited(answered, err)
 	}
-	return a.perform(a.uplink.machine.Step(link.Drained{Generation: d.generation, Answered: answered, Err: err}, time.Now()))
+	return a.perform(a.uplink.machine.Step(link.Drained{Generation: d.generation, Answered: answered, Err: err, Wait: wait}, now))
 }
 
 // flushing reports whether the drain stays for the outbox.
 func (a *Agent) flushing(d *drain) bool {
-	answered, _ := d.machine.Result()
-	return answered && time.Now().Before(d.flushBy) && (a.outbox.flying || a.outbox.more && a.outbox.retryAt.Before(d.flushBy) || !a.pending.urgent.IsZero())
+	now := time.Now()
+	answered, _, _ := d.machine.Result(now)
+	return answered && now.Before(d.flushBy) && (a.outbox.flying || a.outbox.more && a.outbox.retryAt.Before(d.flushBy) || !a.pending.urgent.IsZero())
 }
 
 // drainDue is when the drain has to be looked at; zero: its answer is awaited.

@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -19,6 +20,14 @@ const (
 	// not confirmed is sent again. The link has its own back-off and a session
 	// takes one report at a time, so there is no herd to spread.
 	shortestPause, longestPause = time.Second, time.Minute
+
+	// firstShy and longestShy bound what passes before a report is sent over a session
+	// again, once one was on its way when a session ended; it doubles with each. A hub
+	// whose quota for the day is used up ends every session that brings it a report
+	// (hub document §1.10), and commands must not be without a session for that. The
+	// first is longer than the 30 s below which a session that ends is taken for the
+	// work of another device.
+	firstShy, longestShy = 45 * time.Second, time.Hour
 
 	// telemetryLimit is the hub's bound on a device-to-cloud message, properties
 	// included (hub document, D2C); propertiesRoom is more than ours ever take: a
@@ -48,6 +57,8 @@ type outbox struct {
 	link    uint64    // the generation that carries reports; 0: none does
 	retryAt time.Time
 	pause   time.Duration
+	shy     time.Duration // 0: no report is to blame
+	spare   time.Time     // no report over a session before
 }
 
 // A suspect is a report that was on its way when a session ended.
@@ -56,17 +67,21 @@ type suspect struct {
 	losses int
 }
 
-type attempt struct{ seq, generation uint64 }
+type attempt struct {
+	seq, generation uint64
+	session         bool // and not a drain
+	survived        bool // its time ran out, and the session still stood
+}
 
 // send puts the next report on its way, if there is one and a link to carry it.
 // A report is only ever sent from disk, so that what the hub knows survives.
 func (a *Agent) send() error {
 	o := &a.outbox
-	publish, generation := a.uplink.publisher()
-	if blamed := o.onto(generation); blamed != 0 {
+	by := a.uplink.carrier()
+	if blamed := o.onto(by, time.Now()); blamed != 0 {
 		a.log.Warn("a report was on its way when one session after the other ended: everything else is sent before it", "seq", blamed)
 	}
-	if o.flying || publish == nil || !o.retryAt.IsZero() || a.stopping {
+	if o.flying || by.publish == nil || !o.retryAt.IsZero() || a.stopping {
 		return nil
 	}
 	for o.more {
@@ -79,7 +94,7 @@ func (a *Agent) send() error {
 			a.loseReport(rep.Seq, err)
 			continue
 		}
-		a.fly(publish, t, attempt{rep.Seq, generation})
+		a.fly(by.publish, t, attempt{seq: rep.Seq, generation: by.generation, session: by.session})
 		return nil
 	}
 	return nil
@@ -90,16 +105,23 @@ func (a *Agent) send() error {
 // not confirmed by it, be it because its time ran out, is blamed for the loss. Where
 // the loss has another cause, three in a row that hit the same report are rare, and
 // cost it nothing but its place.
-func (o *outbox) onto(generation uint64) (blamed uint64) {
+func (o *outbox) onto(by carrier, now time.Time) (blamed uint64) {
 	if o.flying {
 		return 0 // its answer is on the way here
 	}
-	if l := o.last; l.seq != 0 && l.generation != generation {
+	if l := o.last; l.seq != 0 && l.generation != by.generation {
 		o.last = attempt{}
+		if l.session && !l.survived {
+			o.shy = min(max(2*o.shy, firstShy), longestShy)
+			o.spare = now.Add(o.shy)
+		}
 		blamed = o.blame(l.seq)
 	}
-	if generation != o.link {
-		o.link, o.pause, o.retryAt = generation, 0, time.Time{}
+	if by.generation != o.link {
+		o.link, o.pause, o.retryAt = by.generation, 0, time.Time{}
+		if by.session && now.Before(o.spare) {
+			o.retryAt = o.spare
+		}
 	}
 	return blamed
 }
@@ -174,12 +196,13 @@ func (a *Agent) published(seq uint64, err error) {
 	o := &a.outbox
 	o.flying = false
 	if err != nil {
+		o.last.survived = errors.Is(err, context.DeadlineExceeded)
 		o.pause = min(max(2*o.pause, shortestPause), longestPause)
 		o.retryAt = time.Now().Add(o.pause)
 		a.log.Warn("report not confirmed", "seq", seq, "error", err, "again", o.pause)
 		return
 	}
-	o.last, o.pause = attempt{}, 0
+	o.last, o.pause, o.shy, o.spare = attempt{}, 0, 0, time.Time{}
 	o.settled(seq)
 	a.pending.batch.Confirm(seq)
 	a.pending.told++

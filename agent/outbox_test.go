@@ -174,7 +174,7 @@ func TestOrderOfReports(t *testing.T) {
 			delete(losses, seq)
 		}
 		for range 60 {
-			o.onto(generation)
+			o.onto(carrier{generation: generation, session: true}, time.Now())
 			switch op := rapid.IntRange(0, 9).Draw(t, "step"); {
 			case op < 2:
 				last++
@@ -187,7 +187,7 @@ func TestOrderOfReports(t *testing.T) {
 				if seq != want {
 					t.Fatalf("%d is sent; want %d of %v, then %v: %+v", seq, want, front, back, o)
 				}
-				o.last = attempt{seq, generation}
+				o.last = attempt{seq: seq, generation: generation}
 				switch {
 				case op < 6:
 					o.last = attempt{}

@@ -57,7 +57,7 @@ type rig struct {
 	noMQTT  atomic.Bool // 8883 and 443's WebSocket are closed
 	no8883  atomic.Bool
 	mute    func(context.Context) (net.Conn, error) // how a session's connection fares; nil: well
-	noREST  atomic.Bool // 443 is closed
+	noREST  atomic.Bool                             // 443 is closed
 	mangle  func(*Options)
 	pipes   []net.Conn
 	pipesMu sync.Mutex

@@ -2,11 +2,13 @@ package agent
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"actuatord/agent/command"
 	"actuatord/hub"
 	"actuatord/hub/link"
+	"actuatord/persist"
 )
 
 // held is a delivery that must be rejected, which MQTT cannot do.
@@ -36,62 +38,119 @@ func (a *Agent) settle(it *item, verb command.Duty) {
 	}
 	// MQTT can only complete, and a completion would tell the sender Success. The
 	// delivery stays unacknowledged until a settle visit rejects it over HTTPS.
-	h := held{it: it, since: it.received}
-	if first := it.life.Record.FirstSeen; !first.IsZero() && a.clock.Trusted() {
-		h.since = time.Now().Add(-max(0, a.now().Sub(first)))
-	}
-	a.uplink.held = append(a.uplink.held, h)
-	a.log.Info("held: it is owed a reject, which MQTT cannot give", "key", string(it.life.Record.Key), "held", len(a.uplink.held))
+	u := &a.uplink
+	u.held = slices.DeleteFunc(u.held, func(h held) bool { return !s.Holds(h.it.delivery.Seq) }) // it was delivered again on this very session
+	u.held = append(u.held, held{it, a.owedSince(it)})
+	a.log.Info("held: it is owed a reject, which MQTT cannot give", "key", string(it.life.Record.Key), "held", len(u.held))
 }
+
+// owedMost bounds how many refused messages are remembered over sessions: more
+// than a hub keeps for a device, however often it changes.
+const owedMost = 4 * queueBound
+
+// owedSince is when the message was first received, by what the journal knows if
+// its dates can be read, and otherwise by what this run has seen.
+func (a *Agent) owedSince(it *item) time.Time {
+	u, same, now := &a.uplink, it.same(), time.Now()
+	since, known := u.owed[same]
+	if !known {
+		since = it.received
+		u.owe(same, since)
+	}
+	if first := it.life.Record.FirstSeen; !first.IsZero() && a.clock.Trusted() {
+		if at := now.Add(-max(0, a.now().Sub(first))); at.Before(since) {
+			since = at
+		}
+	}
+	return since
+}
+
+// owe remembers since when a message waits for its reject.
+func (u *uplink) owe(m sameAs, since time.Time) {
+	if u.owed == nil {
+		u.owed = map[sameAs]time.Time{}
+	}
+	if len(u.owed) >= owedMost {
+		oldest := m
+		for k, at := range u.owed {
+			if at.Before(since) {
+				oldest, since = k, at
+			}
+		}
+		delete(u.owed, oldest)
+		if oldest == m {
+			return
+		}
+	}
+	u.owed[m] = since
+}
+
+// lockSure is how long after a delivery its lock certainly stands: it lasts 60 s
+// (hub document §3). A PUBACK for one that has lapsed may end the session, and
+// completes nothing.
+const lockSure = 45 * time.Second
 
 // releaseAt is when the first held delivery may be completed although it was
 // refused; zero: never, or a settle visit is due and comes first. While the session
-// is being left for it there is nothing to wake up for either.
+// is being left there is nothing to wake up for either.
 func (a *Agent) releaseAt(now time.Time) time.Time {
 	u, policy := &a.uplink, a.o.Config.Hub.OnUnrejectable
-	if policy.Hold || !u.deaf || len(u.held) == 0 || u.session == nil || u.machine.VisitDue(now) {
+	if policy.Hold || !u.deaf || len(u.held) == 0 || u.session == nil || u.leaving || u.machine.VisitDue(now) {
 		return time.Time{}
 	}
 	return u.held[0].since.Add(policy.After)
 }
 
-// release completes what was refused, where the configuration says so, HTTPS gave
-// the last visit no answer, and the time to hold is over. The sender is told
+// release completes what was refused, where the configuration says so, HTTPS was
+// of no use at the last visit, and the time to hold is over. The sender is told
 // Success; the report says that it was not.
-func (a *Agent) release(now time.Time) {
+func (a *Agent) release(now time.Time) error {
 	u := &a.uplink
 	for at := a.releaseAt(now); !at.IsZero() && !now.Before(at); at = a.releaseAt(now) {
 		it := u.held[0].it
+		if now.Sub(it.received) > lockSure {
+			return a.perform(u.machine.Step(link.Renew{Why: "a message that is to be completed must be delivered afresh"}, now))
+		}
 		u.held = u.held[1:]
+		delete(u.owed, it.same())
 		r := it.life.Record
 		a.pending.batch.Report(a.stamped(command.Report{
 			Kind: command.KindAlarm, Alarm: command.AlarmUnrejectable, State: command.StateCompleted, MessageID: r.MessageID, ID: it.life.Command.ID,
 			Target: r.Target, Action: r.Action, Outcome: r.State.String(), Reason: r.Reason,
-			Detail: "it was not carried out, HTTPS could not be reached to reject it, and on_unrejectable has it completed: its feedback says Success",
+			Detail: "it was not carried out, HTTPS could not be used to reject it, and on_unrejectable has it completed: its feedback says Success",
 		}))
 		a.pending.urge(now)
 		s, seq := u.session, it.delivery.Seq
 		a.pending.settle(func() { s.Complete(seq) })
 		a.log.Warn("completed although it was refused", "key", string(r.Key), "reason", string(r.Reason))
 	}
+	return nil
 }
 
-// visited takes what came of a settle visit.
+// visited takes what came of a settle visit: err is why it ended before the queue
+// was empty. A hub that is busy will have time; one that says no for good, or no
+// answer at all, means that MQTT is all there is.
 func (a *Agent) visited(answered bool, err error) {
-	a.uplink.deaf = !answered
-	if answered {
+	u := &a.uplink
+	_, refused := said(err)
+	u.deaf = err != nil && (refused && hub.ClassOf(err) != hub.RetrySoon || !refused && !answered)
+	switch {
+	case err == nil:
 		a.clear(command.AlarmUnrejectable)
-		return
+	case u.deaf:
+		u.deafAt = time.Now()
+		detail := "messages that must be rejected block the queue until they expire: HTTPS cannot be used"
+		if !a.o.Config.Hub.OnUnrejectable.Hold {
+			detail = "HTTPS cannot be used to reject messages: they are completed as on_unrejectable says"
+		}
+		a.raise(command.AlarmUnrejectable, detail+": "+err.Error())
 	}
-	detail := "messages that must be rejected block the queue until they expire: HTTPS cannot be reached"
-	if !a.o.Config.Hub.OnUnrejectable.Hold {
-		detail = "HTTPS cannot be reached to reject messages: they are completed as on_unrejectable says"
-	}
-	if err != nil {
-		detail += ": " + err.Error()
-	}
-	a.raise(command.AlarmUnrejectable, command.Refuse("", "%s", detail).Detail)
 }
+
+// unrejectableFor is how long nothing must have been held behind the last visit
+// that was of no use, before the alarm of it is cleared: with a message a minute
+// each report of an alarm would be followed by one of its end.
+const unrejectableFor = time.Hour
 
 // visitEvery is how far apart settle visits are at least.
 func (a *Agent) visitEvery() time.Duration {
@@ -108,6 +167,10 @@ func (a *Agent) reload(r Reload) error {
 		return nil
 	}
 	u.identity = r.Identity
+	if a.facts.FirstDrains > 0 {
+		a.note(func(f *persist.LinkFacts) { f.FirstDrains = 0 })
+		a.pending.lazily(time.Now())
+	}
 	if u.drain != nil {
 		u.drain.token = a.token()
 	}

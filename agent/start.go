@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"actuatord/agent/command"
+	"actuatord/hub/link"
 	"actuatord/persist"
 )
 
@@ -20,6 +21,7 @@ func (a *Agent) recover() error {
 		a.clock, _ = a.clock.Raise(time.Now(), a.facts.LastTrusted)
 	}
 	now := a.now()
+	a.locksLeft = a.leftLocks(now)
 	a.upkeep = time.Now().Add(time.Minute) // soon: a board that never stays up for an hour has to forget too
 	a.careful = a.opened.Unclean
 	a.line.arrival = a.journal.Arrival()
@@ -62,6 +64,17 @@ func (a *Agent) recover() error {
 	a.pending.urge(time.Now())
 	a.log.Info("start", "version", a.o.Version, "after", cause, "started", len(left), "leases", len(leases), "history", a.journal.History().State.String())
 	return a.commit()
+}
+
+// leftLocks reports whether the last run may have left a message locked at the hub
+// when it ended: it was cut short, or had a drain open.
+func (a *Agent) leftLocks(now time.Time) bool {
+	f := a.facts
+	lately := func(at time.Time, trusted bool) bool {
+		known := trusted && a.clock.Trusted() && !at.After(now)
+		return !at.IsZero() && (!known || now.Sub(at) < link.LongestDrain+link.LockHorizon)
+	}
+	return a.opened.Unclean || f.FirstDrains > 0 || lately(f.LastPoll, f.PollTrusted) || lately(f.LastVisit, f.VisitTrusted)
 }
 
 // resolve settles one command that was left started. It may have acted, so what

@@ -180,14 +180,18 @@ func (a *Agent) tellOutage(o *outage, now time.Time) {
 	within, cancel := context.WithTimeout(a.uplink.ctx, 2*connectWithin)
 	o.cancel, o.ended, o.at = cancel, make(chan struct{}), time.Time{}
 	ended, tell := o.ended, a.teller(t)
+	a.uplink.strayed = true
 	go func() {
 		defer close(ended)
 		defer cancel()
 		err := tell(within)
 		a.post(a.uplink.ctx, func() error {
 			o.cancel = nil
-			if o.told = o.told || err == nil; o.told {
+			if err == nil {
+				o.told = true
 				a.log.Info("the hub was told of the storage alarm")
+			}
+			if o.told { // or there is nothing to tell any more
 				return nil
 			}
 			pause := rand.N(o.pause) + firstTell

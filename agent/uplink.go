@@ -35,11 +35,15 @@ type uplink struct {
 	cancel     context.CancelFunc
 	giveUp     context.CancelFunc // ends the attempt under way
 
-	inSession   []command.Key       // what the present session delivered, in order, from the oldest unsettled on
-	delivered   time.Time           // when a session last delivered something
-	outstanding map[command.Key]int // what dead sessions delivered and nobody has settled since
-	held        []held              // deliveries of this session that are owed a reject
-	deaf        bool                // the last settle visit got no answer
+	inSession   []command.Key        // what the present session delivered, in order, from the oldest unsettled on
+	delivered   time.Time            // when a session last delivered something
+	outstanding map[command.Key]int  // what dead sessions delivered and nobody has settled since
+	held        []held               // deliveries of this session that are owed a reject
+	owed        map[sameAs]time.Time // since when, over sessions
+	deaf        bool                 // HTTPS was of no use at the last settle visit …
+	deafAt      time.Time            // … or an earlier one
+	leaving     bool                 // the session is being left
+	strayed     bool                 // a CONNECT without a journal may have made a session at the hub
 }
 
 // close ends every goroutine that works for the uplink.
@@ -117,6 +121,7 @@ func (a *Agent) perform(actions []link.Action) error {
 		case link.Disconnect:
 			a.log.Info("leaving the session", "generation", do.Generation, "why", do.Why)
 			if s := a.uplink.session; s != nil && s.Generation() == do.Generation {
+				a.uplink.leaving = true
 				go s.Close()
 			} else {
 				a.uplink.giveUp() // the attempt that is still under way
@@ -145,6 +150,10 @@ func (a *Agent) judgeLink() {
 	}
 	a.clear(command.AlarmSameID)
 	a.clear(command.AlarmFirstSubscribe)
+	a.clear(command.AlarmUnreachable) // it is not needed now
+	if u := &a.uplink; len(u.held) == 0 && !u.deafAt.IsZero() && time.Since(u.deafAt) > unrejectableFor {
+		a.clear(command.AlarmUnrejectable)
+	}
 	if good := a.uplink.machine.Good(); link.Rung(a.facts.Rung) != good {
 		a.note(func(f *persist.LinkFacts) { f.Rung = uint8(good) })
 		a.pending.lazily(time.Now())
@@ -183,7 +192,7 @@ func (a *Agent) intend() error {
 		return nil
 	}
 	a.note(func(f *persist.LinkFacts) { f.Connect = persist.ConnectIntended })
-	a.uplink.first = true
+	a.uplink.first = !a.uplink.strayed
 	return a.commit()
 }
 
@@ -214,7 +223,7 @@ func (a *Agent) connected(generation uint64, s *mqtt.Session, err error) error {
 		return a.perform(a.uplink.machine.Step(link.Refused{Generation: generation, Err: err}, now))
 	}
 	u := &a.uplink
-	u.session, u.subscribed, u.told, u.cause, u.held, u.inSession = s, false, [2]int{}, nil, nil, nil
+	u.session, u.subscribed, u.leaving, u.told, u.cause, u.held, u.inSession = s, false, false, [2]int{}, nil, nil, nil
 	a.log.Info("session", "generation", s.Generation(), "stored", s.SessionPresent())
 	if err := a.judgeHistory(s.SessionPresent()); err != nil {
 		return err
@@ -346,14 +355,20 @@ func (a *Agent) tellUnsettled() error {
 	return nil
 }
 
-// publisher answers how a report can travel now, and over which session or drain;
-// nil: not at all.
-func (u *uplink) publisher() (send func(context.Context, hub.Telemetry) error, generation uint64) {
+// carrier is how a report can travel now: over which session or drain. The zero
+// value: not at all.
+type carrier struct {
+	publish    func(context.Context, hub.Telemetry) error
+	generation uint64
+	session    bool
+}
+
+func (u *uplink) carrier() carrier {
 	switch {
 	case u.subscribed:
-		return u.session.Publish, u.session.Generation()
+		return carrier{u.session.Publish, u.session.Generation(), true}
 	case u.drain != nil && !(u.drain.ended && u.drain.flushBy.IsZero()):
-		return u.drain.send, u.drain.generation
+		return carrier{u.drain.send, u.drain.generation, false}
 	}
-	return nil, 0
+	return carrier{}
 }

@@ -80,7 +80,7 @@ func (r reloader) once(ctx context.Context, inUse hub.ConnectionString) hub.Conn
 		}
 	case <-ctx.Done():
 	}
-	r.log.Error("reload: the agent did not take up the connection string in time, which it does not while its journal cannot be used; reload again", "waited", reloadWithin)
+	r.log.Error("reload: the agent did not take up the connection string in time; reload again", "waited", reloadWithin)
 	return inUse
 }
 

@@ -2,6 +2,7 @@ package https
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"reflect"
 	"strings"
@@ -65,6 +66,26 @@ func TestReceiveLargest(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestReceiveManyProperties: as many as fit into the hub's 64 KB, each of which is
+// longer here than the hub counts it.
+func TestReceiveManyProperties(t *testing.T) {
+	const many = 64 << 10 / 6
+	var headers strings.Builder
+	for n := range many {
+		fmt.Fprintf(&headers, "iothub-app-%05x: v\r\n", n)
+	}
+	bubble(t, func(p *peer) {
+		p.request()
+		p.say("HTTP/1.1 200 OK\r\nETag: x\r\n%sContent-Length: 0\r\n\r\n", headers.String())
+		p.listen()
+	}, func(t *testing.T, _ *network, c *Client) {
+		r, ok, err := c.Receive(t.Context(), testToken)
+		if err != nil || !ok || r.Fault != nil || len(r.Message.Properties) != many {
+			t.Errorf("%d properties of %d, %v, %v", len(r.Message.Properties), many, r.Fault, err)
+		}
+	})
 }
 
 func header(pairs ...string) http.Header {

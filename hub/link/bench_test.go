@@ -29,6 +29,7 @@ type bench struct {
 	connack error         // what CONNECT is refused with
 	stored  bool          // the hub keeps our session
 	rest    bool          // HTTPS answers
+	broken  error         // a drain ends with it behind the first message
 	life    time.Duration // how long a session lives; 0: until it is left
 	ends    time.Time     // of the present session
 
@@ -115,7 +116,7 @@ func (b *bench) drain(a OpenDrain) {
 		b.firsts++
 	}
 	b.draining = true
-	d := Drained{Generation: a.Generation, Answered: b.rest}
+	d := Drained{Generation: a.Generation, Answered: b.rest, Err: b.broken}
 	if !b.rest {
 		d.Err = io.EOF
 	}

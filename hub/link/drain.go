@@ -2,6 +2,7 @@ package link
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"time"
 )
 
@@ -52,11 +53,17 @@ const (
 	// 2 to 5 s.
 	looksEvery = 3 * time.Second
 
-	// longestDrain ends a drain whose queue never gets empty: a session serves a
+	// LongestDrain ends a drain whose queue never gets empty: a session serves a
 	// steady stream better.
-	longestDrain = 10 * time.Minute
+	LongestDrain = 10 * time.Minute
 
+	// Between tries that failed the pause is drawn between the first and a ceiling
+	// that doubles to the longest, on top of what Retry-After asks for.
 	firstDrainPause, longestDrainPause = time.Second, 15 * time.Second
+
+	// settleTries is how many settlements in a row may fail before the drain gives
+	// up: whoever lets GETs through and nothing else will not do so soon.
+	settleTries = 5
 )
 
 // DrainInput is something that happened in a drain: [Took], [Settled], [Empty],
@@ -67,7 +74,10 @@ type DrainInput interface{ drainInput() }
 type Took struct{}
 
 // Settled says that the message is settled, or kept for an abandon at the end.
-type Settled struct{ Unsure bool } // the settlement got no good answer: the message may come again
+type Settled struct {
+	Err  error         // the settlement got no good answer: the message may come again
+	Wait time.Duration // Retry-After; 0: none
+}
 
 // Empty says that a GET was answered by 204.
 type Empty struct{ AllSeen bool } // and everything that dead sessions delivered has been seen and settled
@@ -102,20 +112,25 @@ const (
 // hide something. It belongs to one goroutine; [NewDrain].
 type Drain struct {
 	kind     DrainKind
+	jitter   *rand.Rand
 	opened   time.Time
-	heard    time.Time // the last 200 or 204, or the opening
-	horizon  time.Time // until when locks may hide messages
-	due      time.Time // the next GET; zero: one is out, or a message is in hand
-	pause    time.Duration
+	heard    time.Time     // the last 200 or 204, or the opening
+	horizon  time.Time     // until when locks may hide messages
+	due      time.Time     // the next GET; zero: one is out, or a message is in hand
+	ceiling  time.Duration // of the pause after a failure; 0: there was none of late
+	failed   int           // settlements in a row
+	wait     time.Duration // the last Retry-After, and …
+	asked    time.Time     // … when it came
 	answered bool
 	ended    bool
 	err      error
 }
 
 // NewDrain opens a drain at now. horizon is until when messages may be locked by
-// deliveries of a dead session; it may have passed.
-func NewDrain(kind DrainKind, horizon, now time.Time) *Drain {
-	return &Drain{kind: kind, opened: now, heard: now, horizon: horizon}
+// deliveries of a dead session; it may have passed. seed decides its pauses.
+func NewDrain(seed uint64, kind DrainKind, horizon, now time.Time) *Drain {
+	const stream = 0x647261696e // "drain"; any constant will do
+	return &Drain{kind: kind, jitter: rand.New(rand.NewPCG(seed, stream)), opened: now, heard: now, horizon: horizon}
 }
 
 // Step tells the drain what happened at now. The first Tick asks for the first GET.
@@ -125,25 +140,26 @@ func (d *Drain) Step(in DrainInput, now time.Time) DrainDo {
 	}
 	switch in := in.(type) {
 	case Took:
-		d.hear(now)
+		d.heard, d.answered = now, true
 		return Nothing
 	case Settled:
-		if in.Unsure {
-			d.hide(now)
-		}
-		if now.Sub(d.opened) >= longestDrain {
-			return d.end(fmt.Errorf("the queue was not empty after %v", longestDrain))
-		}
-		return Get
+		return d.settled(in, now)
 	case Empty:
-		d.hear(now)
-		d.err = nil
+		d.heard, d.answered, d.ceiling, d.err = now, true, 0, nil
 		if in.AllSeen || !now.Before(d.horizon) {
 			return d.end(nil)
 		}
-		d.due = now.Add(looksEvery)
+		return d.again(now.Add(looksEvery), now)
 	case NoLuck:
-		return d.noLuck(in, now)
+		d.err = in.Err
+		if !in.Answered && !in.NotSent {
+			d.hide(now) // it may have locked a message whose answer was lost
+		}
+		next := d.pause(in.Wait, now)
+		if in.Final || next.Sub(d.heard) > d.kind.patience() {
+			return d.end(in.Err)
+		}
+		return d.again(next, now)
 	case Tick:
 		if d.due.IsZero() && now.Equal(d.opened) || !d.due.IsZero() && !now.Before(d.due) {
 			d.due = time.Time{}
@@ -153,19 +169,40 @@ func (d *Drain) Step(in DrainInput, now time.Time) DrainDo {
 	return Nothing
 }
 
-func (d *Drain) hear(now time.Time) { d.heard, d.pause, d.answered = now, 0, true }
-
-func (d *Drain) noLuck(in NoLuck, now time.Time) DrainDo {
-	d.err = in.Err
-	if !in.Answered && !in.NotSent {
-		d.hide(now) // it may have locked a message whose answer was lost
+func (d *Drain) settled(in Settled, now time.Time) DrainDo {
+	if in.Err == nil {
+		d.ceiling, d.failed = 0, 0
+		return d.again(now, now)
 	}
-	d.pause = min(max(2*d.pause, firstDrainPause), longestDrainPause)
-	d.due = now.Add(max(d.pause, in.Wait))
-	if in.Final || d.due.Sub(d.heard) > d.kind.patience() {
+	d.hide(now)
+	if d.failed++; d.failed >= settleTries {
+		d.pause(in.Wait, now)
 		return d.end(in.Err)
 	}
+	return d.again(d.pause(in.Wait, now), now)
+}
+
+// again has the next GET made at next, if that is not too late.
+func (d *Drain) again(next, now time.Time) DrainDo {
+	if next.Sub(d.opened) >= LongestDrain {
+		if d.err == nil {
+			d.err = fmt.Errorf("the queue was not empty after %v", LongestDrain)
+		}
+		return d.end(d.err)
+	}
+	if !next.After(now) {
+		return Get
+	}
+	d.due = next
 	return Nothing
+}
+
+// pause is when the next try is due after one that failed, and the hub asked for
+// wait.
+func (d *Drain) pause(wait time.Duration, now time.Time) time.Time {
+	d.ceiling = min(max(2*d.ceiling, 2*firstDrainPause), longestDrainPause)
+	d.wait, d.asked = wait, now
+	return now.Add(wait + firstDrainPause + time.Duration(d.jitter.Int64N(int64(d.ceiling-firstDrainPause))))
 }
 
 // hide notes that a message may be locked out of sight from now on.
@@ -179,8 +216,13 @@ func (d *Drain) end(err error) DrainDo {
 // Next is when a [Tick] is due; zero: an answer is awaited, or it is over.
 func (d *Drain) Next() time.Time { return d.due }
 
-// Result is what the machine is told when the drain has ended.
-func (d *Drain) Result() (answered bool, err error) { return d.answered, d.err }
+// Result is what the machine is told at now, when the drain has ended.
+func (d *Drain) Result(now time.Time) (answered bool, err error, wait time.Duration) {
+	if !d.asked.IsZero() {
+		wait = max(0, d.asked.Add(d.wait).Sub(now))
+	}
+	return d.answered, d.err, wait
+}
 
 // Kind is what the drain is for.
 func (d *Drain) Kind() DrainKind { return d.kind }

@@ -114,13 +114,17 @@ type Unsettled struct{ N, Owed int }
 // Drained answers [OpenDrain]: that drain is over.
 type Drained struct {
 	Generation uint64
-	Answered   bool  // the hub gave a 200 or a 204 at least once
-	Err        error // why it ended before the queue was empty; nil: it was
+	Answered   bool          // the hub gave a 200 or a 204 at least once
+	Err        error         // why it ended before the queue was empty; nil: it was
+	Wait       time.Duration // the hub wants to be left alone for so long; 0: it did not say
 }
 
-// Renew asks for a new session in place of the present one, such as because the
-// clock was set. A session that is younger than 30 s stays.
+// Renew asks for a new session in place of the present one, once that is 30 s old.
 type Renew struct{ Why string }
+
+// Resign says that the clock was set: what was signed before is worth nothing, nor
+// is what the hub said of it.
+type Resign struct{}
 
 // Credentials says that new ones are in force: what was refused before says
 // nothing any more.
@@ -140,6 +144,7 @@ func (Lost) input()        {}
 func (Unsettled) input()   {}
 func (Drained) input()     {}
 func (Renew) input()       {}
+func (Resign) input()      {}
 func (Credentials) input() {}
 func (Tick) input()        {}
 

@@ -82,7 +82,9 @@ type Machine struct {
 // waits: give each device and each run another one.
 func New(seed uint64, p Policy) *Machine {
 	const stream = 0x6c696e6b // "link"; any constant will do
-	return &Machine{policy: p, jitter: rand.New(rand.NewPCG(seed, stream)), rung: RungMQTT, good: RungMQTT}
+	m := &Machine{policy: p, jitter: rand.New(rand.NewPCG(seed, stream)), rung: RungMQTT, good: RungMQTT}
+	m.spread = m.draw(pollSpread)
+	return m
 }
 
 // Step tells the machine that in happened at now and answers what to do, in
@@ -117,10 +119,9 @@ func (m *Machine) Step(in Input, now time.Time) []Action {
 		m.unsettled, m.owed = in.N, in.Owed
 		return m.depart(now)
 	case Renew:
-		if m.phase == up && now.Sub(m.since) >= earlyClose {
-			m.forgive()
-			return m.leave(in.Why, thenConnect, now)
-		}
+		return m.renew(in.Why, now)
+	case Resign:
+		return m.resign(now)
 	case Tick:
 		return m.tick(now)
 	}
@@ -179,18 +180,58 @@ func (m *Machine) connect(blind bool, now time.Time) []Action {
 
 // credentials has new ones tried at once, as far as the floor allows.
 func (m *Machine) credentials(now time.Time) []Action {
-	m.failures, m.refused, m.firsts = 0, false, 0
-	switch m.phase {
-	case up:
+	m.firsts = 0
+	if m.phase == up {
+		m.failures = 0
 		return m.leave("new credentials", thenConnect, now)
+	}
+	return m.afresh("new credentials", now)
+}
+
+// afresh is for when what was refused before says nothing any more: it is tried
+// again at once.
+func (m *Machine) afresh(why string, now time.Time) []Action {
+	m.forgive()
+	m.refused = false
+	switch m.phase {
 	case probing, connecting:
-		return m.leave("new credentials", thenWait, now)
+		return m.leave(why, thenWait, now)
 	case waiting:
-		m.forgive()
 		m.due = later(now, m.asked.Add(floorSoon))
 		return m.tick(now)
+	case draining:
+		m.resume = now
 	}
 	return nil
+}
+
+// renew leaves the session for a new one as soon as it is old enough: a reason
+// that keeps coming up must not become a loop without a wait.
+func (m *Machine) renew(why string, now time.Time) []Action {
+	switch {
+	case m.phase != up:
+		return nil
+	case now.Sub(m.since) < earlyClose:
+		m.renew95 = earlier(m.renew95, m.since.Add(earlyClose))
+		return nil
+	}
+	return m.leave(why, thenConnect, now)
+}
+
+// resign follows a clock that was set.
+func (m *Machine) resign(now time.Time) []Action {
+	const why = "the clock was set"
+	switch m.phase {
+	case up:
+		return m.renew(why, now)
+	case waiting, draining:
+		// A road that is closed is so at any time; a token or a certificate that
+		// was refused was judged by the wrong one.
+		if m.cause != hub.CauseCredential && m.cause != hub.CauseTLS {
+			return nil
+		}
+	}
+	return m.afresh(why, now)
 }
 
 func (m *Machine) reached(in Reached, now time.Time) []Action {
@@ -209,9 +250,14 @@ func (m *Machine) connected(in Connected, now time.Time) []Action {
 		if !in.Stored && m.subacked && !m.drainedFor {
 			// The hub has forgotten our subscription, and will reject what is
 			// queued once there is a new one.
-			m.subacked = false
-			m.firsts++
-			return m.leave("the hub has forgotten our subscription: the queue is drained before a new one", thenFirst, now)
+			m.subacked, m.forgotten = false, true
+			then := thenFirst
+			if m.firstBlocked() {
+				then = thenConnect // by way of the next poll
+			} else {
+				m.firsts++
+			}
+			return m.leave("the hub has forgotten our subscription: the queue is drained before a new one", then, now)
 		}
 		return append([]Action{Subscribe{Generation: m.generation}}, m.depart(now)...)
 	case in.Generation == m.generation && m.phase == up:
@@ -224,7 +270,7 @@ func (m *Machine) connected(in Connected, now time.Time) []Action {
 
 func (m *Machine) suback(in Subscribed, now time.Time) {
 	if in.Generation == m.generation && m.phase == up {
-		m.subscribed, m.subacked, m.subackAt = true, true, now
+		m.subscribed, m.subacked, m.subackAt, m.forgotten = true, true, now, false
 		m.firsts, m.refused, m.drainedFor = 0, false, false
 	}
 }
@@ -257,9 +303,7 @@ func (m *Machine) ended(generation uint64, err error, now time.Time) []Action {
 // away notes that there is no session any more.
 func (m *Machine) away(now time.Time) {
 	m.subscribed, m.drainedFor = false, false
-	if m.unstable.IsZero() {
-		m.unstable = now
-	}
+	m.unsteady(now)
 	// A natural reconnect is the moment to look whether 8883 has opened.
 	if m.rung = m.good; m.rung == RungWebSocket && now.Sub(m.look) >= lookAgain {
 		m.rung = RungMQTT
@@ -274,7 +318,6 @@ func (m *Machine) depart(now time.Time) []Action {
 		return nil
 	}
 	if m.owed > 0 && !now.Before(m.visitFloor) {
-		m.forgive()
 		return m.leave("settle visit: deliveries are owed a reject, which MQTT cannot give", thenVisit, now)
 	}
 	if !passed(m.renew95) && (!passed(m.renew80) || m.unsettled > 0) {
@@ -302,9 +345,8 @@ func (m *Machine) leave(why string, next then, now time.Time) []Action {
 func (m *Machine) left(now time.Time) []Action {
 	switch m.then {
 	case thenVisit:
-		if m.subscribed = false; m.unstable.IsZero() {
-			m.unstable = now
-		}
+		m.subscribed = false
+		m.unsteady(now)
 		return m.open(Visit, now)
 	case thenFirst:
 		return m.open(First, now)

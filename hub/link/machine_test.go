@@ -23,6 +23,11 @@ func TestFirstConnect(t *testing.T) {
 	b.same("probe mqtt", "first-subscribe drain", "connect mqtt blind", "subscribe")
 
 	b = newBench(t, 1)
+	b.broken = io.EOF // behind the first message
+	b.step(Start{Past{Wall: noon, Trusted: true}})
+	b.same("probe mqtt", "first-subscribe drain", "connect mqtt blind", "subscribe")
+
+	b = newBench(t, 1)
 	b.step(Start{recent})
 	b.same("connect mqtt", "subscribe")
 
@@ -47,6 +52,97 @@ func TestForgottenSubscription(t *testing.T) {
 	b.step(Start{recent})
 	b.same("connect mqtt", "leave: the hub has forgotten our subscription: the queue is drained before a new one",
 		"first-subscribe drain", "connect mqtt", "subscribe")
+
+	// A restart between the two finds a session at the hub, which that CONNECT made.
+	b = newBench(t, 1)
+	past := recent
+	past.FirstDrains = 1
+	b.step(Start{past})
+	b.same("probe mqtt", "first-subscribe drain", "connect mqtt", "subscribe")
+
+	// It counts: a hub that always forgets is asked again at the next poll.
+	b = newBench(t, 1)
+	b.stored = false
+	b.step(Start{recent})
+	b.m.firsts = firstLimit
+	b.m.subacked, b.m.drainedFor = true, false
+	b.step(Lost{b.m.generation, io.EOF})
+	b.session, b.lines = false, nil
+	b.run(3 * time.Second)
+	b.same("connect mqtt", "leave: the hub has forgotten our subscription: the queue is drained before a new one")
+	b.run(7 * time.Minute)
+	b.same("connect mqtt", "leave: the hub has forgotten our subscription: the queue is drained before a new one", "poll", "connect mqtt", "subscribe")
+	if !b.session {
+		t.Errorf("no session\n%s", b.transcript())
+	}
+
+	// Behind a visit that emptied the queue there is nothing to drain for.
+	b = newBench(t, 1)
+	b.step(Start{recent})
+	b.run(time.Minute)
+	b.stored, b.lines = false, nil
+	b.step(Unsettled{N: 1, Owed: 1})
+	b.same("leave: settle visit: deliveries are owed a reject, which MQTT cannot give", "settle visit", "connect mqtt", "subscribe")
+	b = newBench(t, 1)
+	b.step(Start{recent})
+	b.run(time.Minute)
+	b.stored, b.broken, b.lines = false, io.EOF, nil
+	b.step(Unsettled{N: 1, Owed: 1})
+	b.same("leave: settle visit: deliveries are owed a reject, which MQTT cannot give", "settle visit", "connect mqtt",
+		"leave: the hub has forgotten our subscription: the queue is drained before a new one", "first-subscribe drain", "connect mqtt blind", "subscribe")
+}
+
+// TestCredentials: new ones are tried at once, whatever the old were answered, also
+// when they come in the middle of an attempt or a poll.
+func TestCredentials(t *testing.T) {
+	for seed := range uint64(20) {
+		m := New(seed, policy)
+		m.Step(Start{recent}, noon)
+		m.Step(Refused{m.generation, refused5}, noon)
+		now := m.due
+		if m.Step(Tick{}, now); m.phase == draining {
+			m.Step(Drained{Generation: m.generation, Answered: true}, now)
+			now = m.Next()
+			m.Step(Tick{}, now)
+		}
+		m.Step(Credentials{}, now) // in the middle of the second attempt
+		m.Step(Refused{m.generation, io.EOF}, now)
+		if w := m.due.Sub(now); w > 2*time.Second {
+			t.Fatalf("seed %d: in an attempt: the next is in %v", seed, w)
+		}
+		m = New(seed, policy)
+		m.Step(Start{recent}, noon)
+		m.Step(Refused{m.generation, wrong}, noon)
+		now = m.pollDue()
+		o := m.Step(Tick{}, now)[0].(OpenDrain)
+		m.Step(Credentials{}, now)
+		m.Step(Drained{Generation: o.Generation, Answered: true}, now)
+		if w := m.due.Sub(now); w > 2*time.Second {
+			t.Fatalf("seed %d: in a poll: the next attempt is in %v", seed, w)
+		}
+	}
+}
+
+// TestSteppedClock: a session that was signed by a clock that has since been set is
+// renewed, at once or as soon as it is old enough; so is an attempt under way.
+func TestSteppedClock(t *testing.T) {
+	b := newBench(t, 1)
+	b.step(Start{recent})
+	b.run(10 * time.Second)
+	b.lines = nil
+	b.step(Resign{})
+	b.run(earlyClose)
+	b.same("leave: renew token", "connect mqtt", "subscribe")
+	b.run(time.Hour)
+	b.lines = nil
+	b.step(Resign{})
+	b.same("leave: the clock was set", "connect mqtt", "subscribe")
+
+	m := New(1, policy)
+	m.Step(Start{recent}, noon)
+	if do := m.Step(Resign{}, noon); len(do) != 1 || do[0] != (Disconnect{1, "the clock was set"}) {
+		t.Errorf("while connecting: %v; want the attempt given up", do)
+	}
 }
 
 // TestFirstDrainsAreBounded: a hub that refuses us has no more first-subscribe
@@ -173,8 +269,8 @@ func TestStableSession(t *testing.T) {
 	b.life = stableAfter - 1
 	b.step(Start{recent})
 	b.run(time.Hour)
-	if s := b.m.Status(); s.Attempts == 0 && !s.Connected {
-		t.Errorf("status %+v; want failures counted", s)
+	if b.m.failures < 5 {
+		t.Errorf("%d failures after an hour of sessions that were not stable; want them counted", b.m.failures)
 	}
 	b.life = 0
 	b.run(time.Hour)
@@ -251,8 +347,99 @@ func TestNeverGivesUp(t *testing.T) {
 		b.connack = err
 		b.step(Start{recent})
 		b.run(30 * 24 * time.Hour)
-		if b.m.Next().IsZero() || b.connects < 1000 || len(b.polls) < 1700 {
+		if b.m.Next().IsZero() || b.connects < 1000 || len(b.polls) < 1650 {
 			t.Errorf("%v: %d attempts and %d polls in a month, next %v", err, b.connects, len(b.polls), b.m.Next())
+		}
+	}
+}
+
+// TestBackOffOutlastsVisits: ten failed rounds are not forgotten over a session of
+// no age that is left for a visit or a renewal.
+func TestBackOffOutlastsVisits(t *testing.T) {
+	b := newBench(t, 1)
+	b.open = map[Rung]bool{}
+	b.step(Start{recent})
+	b.run(20 * time.Minute)
+	failures := b.m.failures
+	b.open[RungMQTT], b.life = true, time.Second
+	for !b.session {
+		b.run(time.Second / 10)
+	}
+	b.step(Unsettled{N: 1, Owed: 1})
+	if len(b.visits) != 1 || b.m.failures < failures {
+		t.Errorf("%d visits, %d failures; want the %d remembered", len(b.visits), b.m.failures, failures)
+	}
+	b.step(Renew{"x"})
+	if b.m.failures < failures {
+		t.Errorf("%d failures behind a renewal; want the %d remembered", b.m.failures, failures)
+	}
+}
+
+// TestEarlyEnds: only sessions that somebody else ended soon, three in a row, are
+// another device with our id.
+func TestEarlyEnds(t *testing.T) {
+	early := func(causes ...error) string {
+		m, now := New(1, policy), noon
+		m.Step(Start{recent}, now)
+		for _, err := range causes {
+			for m.phase != connecting {
+				now = m.Next()
+				for _, a := range m.Step(Tick{}, now) {
+					if o, ok := a.(OpenDrain); ok {
+						m.Step(Drained{Generation: o.Generation, Answered: true}, now)
+					}
+				}
+			}
+			m.Step(Connected{Generation: m.generation, Stored: true}, now)
+			if err == nil {
+				now = now.Add(earlyClose)
+			}
+			m.Step(Lost{m.generation, err}, now)
+		}
+		return m.cause
+	}
+	refusedSub := &hub.Error{Class: hub.RetrySlowly, Cause: hub.CauseSubscription, Err: io.EOF}
+	for _, tt := range []struct {
+		causes []error
+		want   string
+	}{
+		{[]error{io.EOF, io.EOF}, hub.CauseNetwork},
+		{[]error{io.EOF, io.EOF, io.EOF}, hub.CauseClosedEarly},
+		{[]error{io.EOF, io.EOF, nil, io.EOF}, hub.CauseNetwork},
+		{[]error{refusedSub, refusedSub, refusedSub, refusedSub}, hub.CauseSubscription},
+	} {
+		if got := early(tt.causes...); got != tt.want {
+			t.Errorf("%v: %s; want %s", tt.causes, got, tt.want)
+		}
+	}
+}
+
+// TestStableNeedsASubscription: a session that never got its SUBACK is not stable.
+func TestStableNeedsASubscription(t *testing.T) {
+	m := New(1, policy)
+	m.Step(Start{recent}, noon)
+	m.Step(Connected{Generation: 1, Stored: true}, noon)
+	m.Step(Tick{}, noon.Add(time.Hour))
+	if m.Status().Stable {
+		t.Error("stable without a SUBACK")
+	}
+	m.Step(Subscribed{1}, noon.Add(time.Hour))
+	m.Step(Tick{}, noon.Add(time.Hour))
+	if !m.Status().Stable {
+		t.Error("not stable with one")
+	}
+}
+
+// TestBriefLook: while 443 is known to work, 8883 is not waited for.
+func TestBriefLook(t *testing.T) {
+	for rung, want := range map[Rung]time.Duration{RungMQTT: fullTry, RungWebSocket: briefTry} {
+		m := New(1, policy)
+		past := recent
+		past.Rung = rung
+		m.Step(Start{past}, noon)
+		m.rung, m.other = RungMQTT, false
+		if got := m.connect(false, noon)[0].(Connect).Within; got != want {
+			t.Errorf("8883 while %v is good: %v; want %v", rung, got, want)
 		}
 	}
 }

@@ -91,6 +91,12 @@ func (w *world) perform(t *rapid.T, a Action) {
 func TestProperties(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		seed := rapid.Uint64().Draw(t, "seed")
+		ago := noon.Add(-time.Duration(rapid.IntRange(0, 40).Draw(t, "ago")) * time.Minute)
+		told := recent
+		told.LastPoll, told.PollTrusted, told.LastVisit, told.VisitTrusted = ago, true, ago, true
+		untold := told
+		untold.Trusted, untold.Wall = false, time.Unix(0, 0)
+		pasts := []Past{recent, {}, {Wall: noon, Trusted: true}, told, untold}
 		w := &world{m: New(seed, policy), twin: New(seed, policy), now: noon}
 		failure := rapid.SampledFrom([]error{nil, io.EOF, refused5, wrong, hub.ConnackError(3), errors.New("x")})
 		is := func(t *rapid.T, kinds ...string) {
@@ -103,8 +109,12 @@ func TestProperties(t *testing.T) {
 		}
 		t.Repeat(map[string]func(*rapid.T){
 			"start": func(t *rapid.T) {
+				past := rapid.SampledFrom(pasts).Draw(t, "past")
+				if !w.started && !past.LastPoll.IsZero() {
+					w.poll, w.visit = ago, ago // so it was, whatever the clock says
+				}
 				w.started = true
-				w.step(t, Start{rapid.SampledFrom([]Past{recent, {}, {Wall: noon, Trusted: true}}).Draw(t, "past")})
+				w.step(t, Start{past})
 			},
 			"pass": func(t *rapid.T) {
 				w.now = w.now.Add(time.Duration(rapid.Int64Range(0, int64(40*time.Minute)).Draw(t, "d")))
@@ -142,7 +152,7 @@ func TestProperties(t *testing.T) {
 				is(t, "drain")
 				w.kind, w.drained = "", w.now
 				err := failure.Draw(t, "err")
-				w.step(t, Drained{w.gen, rapid.Bool().Draw(t, "answered"), err})
+				w.step(t, Drained{w.gen, rapid.Bool().Draw(t, "answered"), err, time.Duration(rapid.IntRange(0, 60).Draw(t, "wait")) * time.Minute})
 			},
 			"stale": func(t *rapid.T) {
 				if g := rapid.Uint64Range(0, 4).Draw(t, "g"); g != w.gen {
@@ -157,8 +167,9 @@ func TestProperties(t *testing.T) {
 				w.now = w.now.Add(floorSoon) // a person
 				w.step(t, Credentials{})
 			},
-			"clock": func(t *rapid.T) { w.step(t, ClockSet{w.now}) },
-			"renew": func(t *rapid.T) { w.step(t, Renew{"x"}) },
+			"clock":  func(t *rapid.T) { w.step(t, ClockSet{w.now}) },
+			"renew":  func(t *rapid.T) { w.step(t, Renew{"x"}) },
+			"resign": func(t *rapid.T) { w.now = w.now.Add(floorSoon); w.step(t, Resign{}) },
 		})
 	})
 }

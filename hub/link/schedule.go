@@ -12,6 +12,11 @@ const subackGood = 24 * time.Hour
 // the next one waits for a poll: they are drains that no 25 minutes bound.
 const firstLimit = 3
 
+// pollSpread is how far polls of devices that lost their hub together are spread:
+// at most so much is added to each wait for one. A unit of an S1 hub takes 1 000
+// receives a minute (docs/fleet.md).
+const pollSpread = time.Minute
+
 // growth bounds how far unreachable HTTPS stretches the time between visits.
 const growth = 4
 
@@ -21,10 +26,11 @@ type schedule struct {
 	started   time.Time
 	reminded  bool // the stored times were read with a trusted clock
 	past      Past
-	unstable  time.Time // since when there is no stable session; zero: there is one
-	pollFloor time.Time // no poll before
-	polled    bool      // in this run
-	resume    time.Time // when the attempt is due that a poll came before
+	unstable  time.Time     // since when there is no stable session; zero: there is one
+	pollFloor time.Time     // no poll before
+	polled    bool          // in this run
+	spread    time.Duration // of the next poll behind its time
+	resume    time.Time     // when the attempt is due that a poll came before
 
 	visitFloor time.Time // no visit before; zero: at once
 	visited    bool      // in this run
@@ -32,6 +38,7 @@ type schedule struct {
 
 	subacked   bool      // the hub has a subscription of ours, as far as we know
 	subackAt   time.Time // when, in this run or earlier
+	forgotten  bool      // in this run: the hub has no subscription of ours, although it had
 	drainedFor bool      // the queue was drained for the CONNECT that follows
 	firsts     int       // first-subscribe drains since the last SUBACK
 	refused    bool      // a CONNACK has refused us since then
@@ -49,7 +56,14 @@ func (m *Machine) remember(p Past, now time.Time) {
 	m.firsts = p.FirstDrains
 	m.pollFloor = floor(p.LastPoll, p.PollTrusted, p, m.policy.PollEvery, now)
 	m.visitFloor = floor(p.LastVisit, p.VisitTrusted, p, m.policy.VisitEvery, now)
-	if age := p.Wall.Sub(p.LastSuback); p.Trusted && !p.LastSuback.IsZero() && age >= 0 && age < subackGood {
+	m.recall(p, now)
+}
+
+// recall takes a SUBACK of an earlier run for good, if it is. First-subscribe
+// drains of earlier runs since then say that the hub has forgotten it; those of this
+// run may come of a clock that could not tell.
+func (m *Machine) recall(p Past, now time.Time) {
+	if age := p.Wall.Sub(p.LastSuback); p.Trusted && !p.LastSuback.IsZero() && age >= 0 && age < subackGood && p.FirstDrains == 0 && !m.forgotten {
 		m.subacked, m.subackAt = true, now.Add(-age)
 	}
 }
@@ -74,6 +88,9 @@ func (m *Machine) remind(wall, now time.Time) {
 	m.reminded = true
 	p := m.past
 	p.Wall, p.Trusted = wall, true
+	if !m.subacked {
+		m.recall(p, now)
+	}
 	again := func(last time.Time, trusted bool, every time.Duration) time.Time {
 		if !trusted {
 			return m.started.Add(every)
@@ -97,10 +114,18 @@ func (m *Machine) firstBlocked() bool { return m.refused || m.firsts >= firstLim
 
 // pollDue is when the next poll is due while there is no stable session.
 func (m *Machine) pollDue() time.Time {
-	if m.unstable.IsZero() {
-		return later(m.since.Add(m.policy.FallbackAfter), m.pollFloor)
+	since := m.unstable
+	if since.IsZero() {
+		since = m.since
 	}
-	return later(m.unstable.Add(m.policy.FallbackAfter), m.pollFloor)
+	return later(since.Add(m.policy.FallbackAfter), m.pollFloor).Add(m.spread)
+}
+
+// unsteady notes that there is no stable session from now on.
+func (m *Machine) unsteady(now time.Time) {
+	if m.unstable.IsZero() {
+		m.unstable = now
+	}
 }
 
 // open begins a drain. Its time counts from here, whatever comes of it.
@@ -112,7 +137,7 @@ func (m *Machine) open(k DrainKind, now time.Time) []Action {
 	switch k {
 	case Poll:
 		m.resume = attempt
-		m.pollFloor, m.polled = now.Add(m.policy.PollEvery), true
+		m.pollFloor, m.polled, m.spread = now.Add(m.policy.PollEvery), true, m.draw(pollSpread)
 	case Visit:
 		m.visitFloor, m.visited = now.Add(m.policy.VisitEvery), true
 	}
@@ -123,26 +148,28 @@ func (m *Machine) drained(in Drained, now time.Time) []Action {
 	if in.Generation != m.generation || m.phase != draining {
 		return nil
 	}
+	clean := in.Answered && in.Err == nil // what a first SUBSCRIBE may rest on
 	switch m.drain {
 	case First:
 		m.drainedFor = true
-		return m.connect(!in.Answered, now)
+		return m.connect(!clean, now)
 	case Visit:
 		m.deaf++
-		if in.Answered {
+		if in.Err == nil {
 			m.deaf = 0
 		}
-		m.visitFloor = m.visitFloor.Add(m.policy.VisitEvery * time.Duration(min(m.deaf, growth-1)))
-		m.drainedFor = in.Answered
+		m.visitFloor = later(m.visitFloor.Add(m.policy.VisitEvery*time.Duration(min(m.deaf, growth-1))), now.Add(in.Wait))
+		m.drainedFor = clean
 		return m.connect(false, now) // the rung that we left works
 	}
+	m.pollFloor = later(m.pollFloor, now.Add(in.Wait))
 	if in.Err != nil && m.err == nil {
 		m.note(in.Err)
 	}
 	if !m.held(now) {
 		// What would have been a first-subscribe drain, and its CONNECT.
 		m.drainedFor = true
-		return m.connect(!in.Answered, now)
+		return m.connect(!clean, now)
 	}
 	m.enter(waiting, now)
 	m.due = later(m.resume, now.Add(floorSoon))

@@ -78,6 +78,9 @@ func (m *Machine) lived(now time.Time) {
 		m.early = 0
 		return
 	}
+	if m.cause == hub.CauseSubscription || m.cause == hub.CauseOverflow {
+		return // we ended it ourselves, and say why
+	}
 	if m.early++; m.early >= earlyLimit && m.class != hub.Misconfigured {
 		m.class, m.cause = hub.RetrySlowly, hub.CauseClosedEarly
 	}

@@ -26,9 +26,16 @@ func (q *ackQueue) drop(packet uint16) {
 	q.entries = slices.DeleteFunc(q.entries, func(e ackEntry) bool { return e.packet == packet })
 }
 
+// find is where the entry with that seq is; -1: there is none.
+func (q *ackQueue) find(seq uint64) int {
+	return slices.IndexFunc(q.entries, func(e ackEntry) bool { return e.seq == seq })
+}
+
+func (q *ackQueue) holds(seq uint64) bool { return q.find(seq) >= 0 }
+
 // complete marks an entry; it reports false if there is none with that seq.
 func (q *ackQueue) complete(seq uint64) bool {
-	i := slices.IndexFunc(q.entries, func(e ackEntry) bool { return e.seq == seq })
+	i := q.find(seq)
 	if i < 0 {
 		return false
 	}

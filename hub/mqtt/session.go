@@ -150,6 +150,14 @@ func (s *Session) Complete(seq uint64) {
 	}
 }
 
+// Holds tells whether the delivery with this number is still to be acknowledged
+// under it. It is not if it was delivered again, under a later number.
+func (s *Session) Holds(seq uint64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.queue.holds(seq)
+}
+
 // Unsettled counts the deliveries whose PUBACK has not been sent.
 func (s *Session) Unsettled() int {
 	s.mu.Lock()

@@ -171,8 +171,10 @@ func (w *web) SetWriteDeadline(t time.Time) error { return w.ws.SetWriteDeadline
 // beforeUpgrade is the connection that the upgrade is made on, and bounds what
 // is read of its answer.
 type beforeUpgrade struct {
-	net.Conn     // TLS
-	left     int // bytes that may still be read before done
+	net.Conn      // TLS
+	left     int  // bytes that may still be read before done
+	blank    bool // the line so far is empty
+	headed   bool // the headers are through
 	done     bool
 }
 
@@ -183,8 +185,19 @@ func (b *beforeUpgrade) Read(p []byte) (int, error) {
 	if b.left == 0 {
 		return 0, broken("more than %d bytes in answer to the WebSocket upgrade", answerLimit)
 	}
+	if b.headed {
+		// The library would read on for the first KiB of a refusal's body, and wait
+		// for one that never comes.
+		return 0, io.EOF
+	}
 	n, err := b.Conn.Read(p[:min(len(p), b.left)])
 	b.left -= n
+	for _, c := range p[:n] {
+		if c == '\n' {
+			b.headed = b.headed || b.blank
+		}
+		b.blank = c == '\n' || b.blank && c == '\r'
+	}
 	return n, err
 }
 

@@ -115,22 +115,33 @@ func TestUpgradeRefused(t *testing.T) {
 	}
 }
 
-// TestUpgradeRefusedAtOnce: a peer that reads no more cannot hold us.
+// TestUpgradeRefusedAtOnce: a peer that refuses and then neither reads nor says any
+// more cannot hold us, and what it said is heard.
 func TestUpgradeRefusedAtOnce(t *testing.T) {
-	webBubble(t, func(t *testing.T, n *network) {
-		end := make(chan struct{})
-		defer close(end)
-		cfg := n.config()
-		cfg.Road.TCP = n.scripted(func(conn net.Conn, _ string) {
-			_, _ = conn.Write([]byte("HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n"))
-			<-end
+	for said, cause := range map[string]string{
+		"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n":                 hub.CauseProtocol,
+		"HTTP/1.1 403 Forbidden\r\n\r\nno":                                    hub.CauseProtocol,
+		"HTTP/1.1 403 Forbidden\nContent-Length: 7\n\nno":                     hub.CauseProtocol,
+		"HTTP/1.1 407 Proxy\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nno\r\n": hub.CauseProxy,
+		"HTTP/1.1 407 Proxy\r\nX: y\r\n\r\n":                                  hub.CauseProxy,
+	} {
+		webBubble(t, func(t *testing.T, n *network) {
+			end := make(chan struct{})
+			defer close(end)
+			cfg := n.config()
+			cfg.Road.TCP = n.scripted(func(conn net.Conn, _ string) {
+				for _, part := range strings.SplitAfter(said, "\r") { // a line's end may be in two reads
+					_, _ = conn.Write([]byte(part))
+				}
+				<-end
+			})
+			start := time.Now()
+			wantError(t, n.refuse(t.Context(), cfg, nil), hub.RetrySlowly, cause)
+			if d := time.Since(start); d != 0 {
+				t.Errorf("%q took %v; want no wait", said, d)
+			}
 		})
-		start := time.Now()
-		wantError(t, n.refuse(t.Context(), cfg, nil), hub.RetrySlowly, hub.CauseProtocol)
-		if d := time.Since(start); d != 0 {
-			t.Errorf("the refusal took %v; want no wait", d)
-		}
-	})
+	}
 }
 
 // TestProbe opens the road, sends nothing on it and closes it; what keeps
