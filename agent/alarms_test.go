@@ -293,3 +293,63 @@ func TestStatusAfterAClockStep(t *testing.T) {
 		p.stop()
 	})
 }
+
+// TestAlarmsEnd: an alarm about a link does not outlive its trouble.
+func TestAlarmsEnd(t *testing.T) {
+	bubble(t, localhub.Options{}, func(t *testing.T, r *rig) {
+		r.known(t)
+		p := r.start()
+		settle(5 * time.Minute)
+		r.noLink.Store(true)
+		r.pull()
+		settle(10 * time.Minute)
+		if got := p.raised(); !slices.Contains(got, command.AlarmUnreachable) {
+			t.Errorf("raised %q after a poll that got no answer", got)
+		}
+		r.noLink.Store(false)
+		settle(time.Hour)
+		if got := p.raised(); len(got) != 0 {
+			t.Errorf("raised %q, and the link stands", got)
+		}
+		p.stop()
+	})
+	bubble(t, localhub.Options{DefaultTTL: 30 * time.Minute}, func(t *testing.T, r *rig) {
+		r.known(t)
+		p := r.start()
+		settle(5 * time.Minute)
+		r.noREST.Store(true)
+		r.send("bad", `{"target":"nuke","action":"on"}`)
+		settle(20 * time.Minute)
+		if got := p.raised(); !slices.Contains(got, command.AlarmUnrejectable) {
+			t.Errorf("raised %q while a message is held and 443 is blocked", got)
+		}
+		settle(3 * time.Hour)
+		if got := p.raised(); len(got) != 0 {
+			t.Errorf("raised %q, and nothing is held", got)
+		}
+		p.stop()
+	})
+	bubble(t, localhub.Options{}, func(t *testing.T, r *rig) {
+		r.known(t)
+		r.inject(t, localhub.Fault{Packet: localhub.PacketSubscribe, Effect: localhub.Refuse, Times: -1})
+		p := r.start()
+		settle(4 * time.Hour)
+		s := p.ask(Request{Verb: AskStatus}).Status
+		if s.Link.Cause != hub.CauseSubscription || slices.ContainsFunc(s.Alarms, func(a Alarm) bool { return a.Name == command.AlarmSameID }) {
+			t.Errorf("link %+v, alarms %+v; want the refused SUBSCRIBE, and no other device suspected", s.Link, s.Alarms)
+		}
+		p.stop()
+	})
+	// A poll that was answered and refused says what it was answered.
+	bubble(t, localhub.Options{}, func(t *testing.T, r *rig) {
+		r.known(t)
+		r.noMQTT.Store(true)
+		r.inject(t, localhub.Fault{Packet: localhub.PacketHTTPReceive, Effect: localhub.Refuse, Code: 429, Times: -1, Retry: 10 * time.Minute})
+		p := r.start()
+		settle(10 * time.Minute)
+		if a := p.ask(Request{Verb: AskStatus}).Status.Alarms; len(a) != 1 || !strings.Contains(a[0].Detail, "429") {
+			t.Errorf("alarms %+v; want the answer in it", a)
+		}
+		p.stop()
+	})
+}

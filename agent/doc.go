@@ -16,8 +16,9 @@
 // share one; behind the commit the settlements leave. The uplink (uplink.go)
 // does what package link says, and so does the drain (drain.go), one HTTPS visit to
 // the queue; the outbox (outbox.go) sends reports, one at a time. While the journal
-// cannot be opened none of this is there: storage.go waits, and tells the hub so. Network calls run in goroutines of their own and send the loop a
-// function to run; nothing else crosses.
+// cannot be opened none of this is there: storage.go waits, and tells the hub so.
+// Network calls run in goroutines of their own and send the loop a function to run;
+// nothing else crosses.
 //
 // # What it costs
 //

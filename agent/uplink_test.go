@@ -4,15 +4,12 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
-	"actuatord/agent/command"
 	"actuatord/agent/config"
-	"actuatord/hub"
 	"actuatord/hub/localhub"
 	"actuatord/persist"
 )
@@ -149,42 +146,6 @@ func TestSettlementsBackOff(t *testing.T) {
 	})
 }
 
-// TestClockSetLate: with 443 blocked and a wrong clock the hub refuses every token;
-// when the clock is set at last, a session stands within seconds.
-func TestClockSetLate(t *testing.T) {
-	for _, late := range []time.Duration{20 * time.Second, 2 * time.Minute, 4 * time.Minute, 9 * time.Minute, 50 * time.Minute} {
-		bubble(t, localhub.Options{}, func(t *testing.T, r *rig) {
-			r.known(t)
-			settle(3 * time.Hour)
-			r.noREST.Store(true)
-			var right atomic.Bool
-			stuck, boot := time.Now().Add(-3*time.Hour), time.Now()
-			r.mangle = func(o *Options) {
-				o.Kernel = func() (time.Time, bool) {
-					if right.Load() {
-						return time.Now(), true
-					}
-					return stuck.Add(time.Since(boot)), false
-				}
-			}
-			p := r.start()
-			settle(late)
-			if p.ask(Request{Verb: AskStatus}).Status.Link.Subscribed {
-				t.Fatal("subscribed with a token of the past: the case is not there")
-			}
-			right.Store(true)
-			settle(10 * time.Second)
-			if late < time.Minute {
-				settle(35 * time.Second) // a first-subscribe drain is under way, and gets no answer for its minute
-			}
-			if s := p.ask(Request{Verb: AskStatus}).Status; !s.Link.Subscribed {
-				t.Errorf("set after %v: 10 s later the link is %+v", late, s.Link)
-			}
-			p.stop()
-		})
-	}
-}
-
 // TestReportsSpareTheLink: a report that no session survives, or a hub whose quota
 // is used up, does not keep commands from having one.
 func TestReportsSpareTheLink(t *testing.T) {
@@ -310,66 +271,6 @@ func TestNothingOutstandingForEver(t *testing.T) {
 				t.Errorf("%d outstanding; want none", n)
 			}
 		})
-		p.stop()
-	})
-}
-
-// TestAlarmsEnd: an alarm about a link does not outlive its trouble.
-func TestAlarmsEnd(t *testing.T) {
-	bubble(t, localhub.Options{}, func(t *testing.T, r *rig) {
-		r.known(t)
-		p := r.start()
-		settle(5 * time.Minute)
-		r.noLink.Store(true)
-		r.pull()
-		settle(10 * time.Minute)
-		if got := p.raised(); !slices.Contains(got, command.AlarmUnreachable) {
-			t.Errorf("raised %q after a poll that got no answer", got)
-		}
-		r.noLink.Store(false)
-		settle(time.Hour)
-		if got := p.raised(); len(got) != 0 {
-			t.Errorf("raised %q, and the link stands", got)
-		}
-		p.stop()
-	})
-	bubble(t, localhub.Options{DefaultTTL: 30 * time.Minute}, func(t *testing.T, r *rig) {
-		r.known(t)
-		p := r.start()
-		settle(5 * time.Minute)
-		r.noREST.Store(true)
-		r.send("bad", `{"target":"nuke","action":"on"}`)
-		settle(20 * time.Minute)
-		if got := p.raised(); !slices.Contains(got, command.AlarmUnrejectable) {
-			t.Errorf("raised %q while a message is held and 443 is blocked", got)
-		}
-		settle(3 * time.Hour)
-		if got := p.raised(); len(got) != 0 {
-			t.Errorf("raised %q, and nothing is held", got)
-		}
-		p.stop()
-	})
-	bubble(t, localhub.Options{}, func(t *testing.T, r *rig) {
-		r.known(t)
-		r.inject(t, localhub.Fault{Packet: localhub.PacketSubscribe, Effect: localhub.Refuse, Times: -1})
-		p := r.start()
-		settle(4 * time.Hour)
-		s := p.ask(Request{Verb: AskStatus}).Status
-		if s.Link.Cause != hub.CauseSubscription || slices.ContainsFunc(s.Alarms, func(a Alarm) bool { return a.Name == command.AlarmSameID }) {
-			t.Errorf("link %+v, alarms %+v; want the refused SUBSCRIBE, and no other device suspected", s.Link, s.Alarms)
-		}
-		p.stop()
-	})
-	// A poll that was answered and refused says what it was answered.
-	bubble(t, localhub.Options{}, func(t *testing.T, r *rig) {
-		r.known(t)
-		r.noMQTT.Store(true)
-		r.inject(t, localhub.Fault{Packet: localhub.PacketHTTPReceive, Effect: localhub.Refuse, Code: 429, Times: -1, Retry: 10 * time.Minute})
-		p := r.start()
-		settle(10 * time.Minute)
-		if a := p.ask(Request{Verb: AskStatus}).Status.Alarms; len(a) != 1 || !strings.Contains(a[0].Detail, "429") {
-			t.Errorf("alarms %+v; want the answer in it", a)
-		}
 		p.stop()
 	})
 }
