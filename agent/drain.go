@@ -271,7 +271,7 @@ func (a *Agent) work() error {
 		return nil
 	}
 	now := time.Now()
-	answered, err, wait := d.machine.Result(now)
+	answered, wait, err := d.machine.Result(now)
 	a.uplink.drain = nil
 	go d.client.Close()
 	a.log.Info("drain is over", "why", d.machine.Kind().String(), "messages", d.seq, "error", err)

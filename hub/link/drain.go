@@ -217,11 +217,11 @@ func (d *Drain) end(err error) DrainDo {
 func (d *Drain) Next() time.Time { return d.due }
 
 // Result is what the machine is told at now, when the drain has ended.
-func (d *Drain) Result(now time.Time) (answered bool, err error, wait time.Duration) {
+func (d *Drain) Result(now time.Time) (answered bool, wait time.Duration, err error) {
 	if !d.asked.IsZero() {
 		wait = max(0, d.asked.Add(d.wait).Sub(now))
 	}
-	return d.answered, d.err, wait
+	return d.answered, wait, d.err
 }
 
 // Kind is what the drain is for.

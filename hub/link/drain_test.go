@@ -74,7 +74,7 @@ func TestDrainPatience(t *testing.T) {
 				t.Fatalf("%v: a tick at Next is no GET", kind)
 			}
 		}
-		if answered, err, _ := d.Result(now); answered || err == nil || now.Sub(noon) < most/2 {
+		if answered, _, err := d.Result(now); answered || err == nil || now.Sub(noon) < most/2 {
 			t.Errorf("%v: ended after %v with %v, %v", kind, now.Sub(noon), answered, err)
 		}
 	}
@@ -140,7 +140,7 @@ func TestDrainEnds(t *testing.T) {
 				do = d.Step(NoLuck{Err: io.EOF}, now)
 			}
 		}
-		if answered, err, _ := d.Result(now); !answered || err == nil {
+		if answered, _, err := d.Result(now); !answered || err == nil {
 			t.Errorf("%v: ended with %v, %v; want it known that the queue is not empty", kind, answered, err)
 		}
 	}
@@ -172,7 +172,7 @@ func TestDrainBacksOff(t *testing.T) {
 	if got := d.Step(NoLuck{Err: errBusy, Answered: true, Wait: time.Hour}, noon); got != End {
 		t.Errorf("an hour asked for: %v; want the end", got)
 	}
-	if _, _, wait := d.Result(noon.Add(time.Minute)); wait != 59*time.Minute {
+	if _, wait, _ := d.Result(noon.Add(time.Minute)); wait != 59*time.Minute {
 		t.Errorf("%v left to wait; want 59m", wait)
 	}
 }
