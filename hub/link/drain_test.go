@@ -164,10 +164,23 @@ func TestDrainBacksOff(t *testing.T) {
 			d.Step(Tick{}, now)
 		}
 	}
+	// What works clears it.
+	d, now := NewDrain(3, Poll, noon, noon), noon
+	d.Step(Tick{}, now)
+	for range 6 {
+		d.Step(NoLuck{Err: io.EOF}, now)
+		now = d.Next()
+		d.Step(Tick{}, now)
+		d.Step(Took{}, now)
+		d.Step(Settled{}, now)
+	}
+	if d.Step(NoLuck{Err: io.EOF}, now); d.ceiling != 2*firstDrainPause {
+		t.Errorf("a pause of up to %v behind a message that was settled", d.ceiling)
+	}
 	if len(pauses) < 13 {
 		t.Errorf("the fourth pauses of 200 devices are of %d different seconds; want 1 to 15", len(pauses))
 	}
-	d := NewDrain(1, Visit, noon, noon)
+	d = NewDrain(1, Visit, noon, noon)
 	d.Step(Tick{}, noon)
 	if got := d.Step(NoLuck{Err: errBusy, Answered: true, Wait: time.Hour}, noon); got != End {
 		t.Errorf("an hour asked for: %v; want the end", got)

@@ -313,6 +313,7 @@ func TestEarlyEnds(t *testing.T) {
 		}
 		return m.cause
 	}
+	overflow := &hub.Error{Class: hub.RetrySoon, Cause: hub.CauseOverflow, Err: io.EOF}
 	refusedSub := &hub.Error{Class: hub.RetrySlowly, Cause: hub.CauseSubscription, Err: io.EOF}
 	for _, tt := range []struct {
 		causes []error
@@ -322,6 +323,7 @@ func TestEarlyEnds(t *testing.T) {
 		{[]error{io.EOF, io.EOF, io.EOF}, hub.CauseClosedEarly},
 		{[]error{io.EOF, io.EOF, nil, io.EOF}, hub.CauseNetwork},
 		{[]error{refusedSub, refusedSub, refusedSub, refusedSub}, hub.CauseSubscription},
+		{[]error{overflow, overflow, overflow, overflow}, hub.CauseOverflow},
 	} {
 		if got := early(tt.causes...); got != tt.want {
 			t.Errorf("%v: %s; want %s", tt.causes, got, tt.want)

@@ -4,6 +4,8 @@ import (
 	"io"
 	"testing"
 	"time"
+
+	"actuatord/hub"
 )
 
 // TestCredentials: new ones are tried at once, whatever the old were answered, also
@@ -52,7 +54,24 @@ func TestSteppedClock(t *testing.T) {
 	b.step(Resign{})
 	b.same("leave: the clock was set", "connect mqtt", "subscribe")
 
+	// A certificate that is refused for its dates was judged by the wrong ones.
 	m := New(1, policy)
+	m.Step(Start{recent}, noon)
+	for range 12 {
+		m.Step(Refused{m.generation, &hub.Error{Class: hub.RetrySoon, Cause: hub.CauseTLS, Err: io.EOF}}, m.Next())
+		m.Step(Tick{}, m.Next())
+		if m.phase == draining {
+			m.Step(Drained{Generation: m.generation, Answered: true}, m.since)
+			m.Step(Tick{}, m.Next())
+		}
+	}
+	now := m.since
+	m.Step(Refused{m.generation, &hub.Error{Class: hub.RetrySoon, Cause: hub.CauseTLS, Err: io.EOF}}, now)
+	if m.Step(Resign{}, now); m.phase == waiting && m.due.Sub(now) > floorSoon {
+		t.Errorf("the next attempt is due in %v; want it at once", m.due.Sub(now))
+	}
+
+	m = New(1, policy)
 	m.Step(Start{recent}, noon)
 	if do := m.Step(Resign{}, noon); len(do) != 1 || do[0] != (Disconnect{1, "the clock was set"}) {
 		t.Errorf("while connecting: %v; want the attempt given up", do)
@@ -89,4 +108,42 @@ func TestRenewal(t *testing.T) {
 	if do := m.Step(Lost{1, nil}, noon); do != nil || m.Status().Phase != "waiting" {
 		t.Errorf("a token old at once: %v, %+v; want a wait", do, m.Status())
 	}
+}
+
+// TestRefusalIsForgotten: a CONNACK that said no has the next first-subscribe drain
+// wait for a poll, until new credentials or a SUBACK say that the hub wants us.
+func TestRefusalIsForgotten(t *testing.T) {
+	fresh := Past{Wall: noon, Trusted: true}
+	b := newBench(t, 1)
+	b.connack = refused5
+	b.step(Start{fresh})
+	b.run(time.Minute)
+	b.connack, b.lines = nil, nil
+	b.step(Credentials{})
+	b.same("probe mqtt", "first-subscribe drain", "connect mqtt", "subscribe")
+
+	b = newBench(t, 1)
+	b.connack = refused5
+	b.step(Start{fresh})
+	b.run(time.Minute)
+	b.connack = nil
+	b.run(10 * time.Minute) // by way of a poll
+	if b.firsts = 0; !b.session {
+		t.Fatalf("no session\n%s", b.transcript())
+	}
+	b.stored, b.session, b.lines = false, false, nil
+	b.step(Lost{b.m.generation, io.EOF})
+	b.run(3 * time.Second)
+	if b.firsts != 1 {
+		t.Errorf("%d first-subscribe drains behind a SUBACK; want one, at once\n%s", b.firsts, b.transcript())
+	}
+
+	// A poll that stands in for the drain and breaks off is as blind as one.
+	b = newBench(t, 1)
+	b.connack = refused5
+	b.step(Start{fresh})
+	b.run(time.Minute)
+	b.connack, b.broken, b.lines = nil, io.EOF, nil
+	b.run(7 * time.Minute)
+	b.same("poll", "connect mqtt blind", "subscribe")
 }
