@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"log/slog"
 	"time"
 
 	"actuatord/agent/command"
@@ -313,7 +314,11 @@ func (a *Agent) sessionEnded() error {
 	if u.cause != nil {
 		err = u.cause
 	}
-	a.log.Warn("session ended", "generation", generation, "cause", hub.CauseOf(err), "error", err)
+	level := slog.LevelWarn
+	if hub.CauseOf(err) == hub.CauseClosed { // we left it, and said why
+		level = slog.LevelInfo
+	}
+	a.log.Log(context.Background(), level, "session ended", "generation", generation, "cause", hub.CauseOf(err), "error", err)
 	s := u.session
 	u.bury()
 	a.notify(a.o.Notify.Status("not connected: " + hub.CauseOf(err)))

@@ -95,7 +95,7 @@ func printLink(w io.Writer, s agent.Status, now time.Time) {
 	if !l.NextAttempt.IsZero() {
 		next = append(next, fmt.Sprintf("next attempt in %s, %d failed so far", span(l.NextAttempt.Sub(now)), l.Attempts))
 	}
-	if !l.NextPoll.IsZero() {
+	if !l.NextPoll.IsZero() && !l.Connected { // a session makes it needless, or a later loss puts it off
 		next = append(next, "next poll in "+span(l.NextPoll.Sub(now)))
 	}
 	if !s.LastPoll.IsZero() {
