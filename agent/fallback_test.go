@@ -52,6 +52,9 @@ func TestHTTPSFaults(t *testing.T) {
 		{Effect: localhub.Refuse, Code: 413}, {Effect: localhub.Refuse, Code: 429, Retry: 10 * time.Second}, {Effect: localhub.Refuse, Code: 429, Retry: time.Hour},
 		{Effect: localhub.Refuse, Code: 500}, {Effect: localhub.Refuse, Code: 503, Times: 5}, {Effect: localhub.LockLost},
 	}
+	if testing.Short() {
+		faults = faults[:3]
+	}
 	packets := []localhub.Packet{localhub.PacketHTTPReceive, localhub.PacketHTTPComplete, localhub.PacketHTTPReject, localhub.PacketHTTPTelemetry, localhub.PacketHTTPS}
 	for _, poll := range []bool{true, false} {
 		for _, packet := range packets {
@@ -293,7 +296,11 @@ func TestOffDuringAVisit(t *testing.T) {
 // coming back at every edge of the poll that follows.
 func TestPulledAtEveryEdge(t *testing.T) {
 	for _, lasting := range []bool{false, true} {
-		for cut, whole := int64(0), false; !whole; cut++ {
+		stride := int64(1)
+		if testing.Short() {
+			stride = 7
+		}
+		for cut, whole := int64(0), false; !whole; cut += stride {
 			bubble(t, localhub.Options{DefaultTTL: 48 * time.Hour, LocksOutliveConnection: lasting}, func(t *testing.T, r *rig) {
 				r.known(t)
 				r.mixed()

@@ -221,6 +221,9 @@ func TestReportsSpareTheLink(t *testing.T) {
 func TestHeldFor(t *testing.T) {
 	for _, o := range []localhub.Options{{}, {RedeliverOnExpiry: true, IgnoreLateAck: true}, {LocksOutliveConnection: true}} {
 		for _, trusted := range []bool{true, false} {
+			if testing.Short() && trusted == o.RedeliverOnExpiry {
+				continue
+			}
 			o.DefaultTTL = 40 * time.Hour
 			bubble(t, o, func(t *testing.T, r *rig) {
 				r.known(t)
