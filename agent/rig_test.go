@@ -1,12 +1,11 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"os"
@@ -18,7 +17,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"actuatord/agent/command"
 	"actuatord/agent/config"
 	"actuatord/board"
 	"actuatord/board/sim"
@@ -29,6 +27,7 @@ import (
 	"actuatord/hub/localhub"
 	"actuatord/hub/mqtt"
 	"actuatord/persist"
+	"actuatord/persist/persisttest"
 )
 
 // A rig is what outlives the agent's process: the hub and its queue, the disk,
@@ -59,6 +58,8 @@ type rig struct {
 	mute    func(context.Context) (net.Conn, error) // how a session's connection fares; nil: well
 	noREST  atomic.Bool                             // 443 is closed
 	mangle  func(*Options)
+	disk    *persisttest.Volume // that the journal is on; nil: it is in dir
+	image   string              // where it is after a cut of the power; "": not there
 	pipes   []net.Conn
 	pipesMu sync.Mutex
 }
@@ -136,7 +137,7 @@ func (r *rig) dialSession(ctx context.Context, network, addr string) (net.Conn, 
 // dial is the network: a pipe whose other end the hub serves under TLS, by port.
 func (r *rig) dial(_ context.Context, _, addr string) (net.Conn, error) {
 	web := strings.HasSuffix(addr, ":443")
-	if r.noLink.Load() || web && r.noREST.Load() {
+	if r.noLink.Load() || r.dark() || web && r.noREST.Load() {
 		return nil, errors.New("no route to the hub")
 	}
 	device, server := net.Pipe()
@@ -184,7 +185,7 @@ func (r *rig) start() *process {
 		r.t.Fatal(err)
 	}
 	p := &process{r: r, sim: driver, control: make(chan Request), ended: make(chan error, 1)}
-	p.wires = &mortal{Driver: driver, at: func(where string) { r.atBoard(p, where) }}
+	p.wires = &mortal{Driver: driver, dark: r.dark, at: func(where string) { r.atBoard(p, where) }}
 	log := slog.New(slog.NewTextHandler(r, nil))
 	p.board = board.Open(r.profile, p.wires, nil)
 	p.wires.armed.Store(true)
@@ -225,8 +226,18 @@ func (r *rig) start() *process {
 	return p
 }
 
-func (r *rig) journal() string { return filepath.Join(r.dir, "journal.db") }
-func (r *rig) trace() string   { return filepath.Join(r.dir, "trace.jsonl") }
+func (r *rig) journal() string {
+	dir := cmp.Or(r.image, r.dir)
+	if r.disk != nil && r.image == "" {
+		dir = r.disk.Dir()
+	}
+	return filepath.Join(dir, "journal.db")
+}
+
+// dark reports whether the power has gone.
+func (r *rig) dark() bool { return r.disk != nil && r.image == "" && r.disk.Gone() }
+
+func (r *rig) trace() string { return filepath.Join(r.dir, "trace.jsonl") }
 
 // Write takes the agent's log.
 func (r *rig) Write(line []byte) (int, error) {
@@ -307,94 +318,4 @@ func (r *rig) send(id, body string, edit ...func(*hub.Message)) {
 	if _, err := r.hub.Send(r.device.ID, m); err != nil {
 		r.t.Fatal(err)
 	}
-}
-
-// moved is the trace.
-func (r *rig) moved() []sim.Event {
-	r.t.Helper()
-	text, err := os.ReadFile(r.trace())
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	var all []sim.Event
-	for line := range strings.Lines(string(text)) {
-		var e sim.Event
-		if err := json.Unmarshal([]byte(line), &e); err != nil {
-			r.t.Fatalf("trace line %q: %v", line, err)
-		}
-		all = append(all, e)
-	}
-	return all
-}
-
-// moves are the trace's lines for a cause, as "target level".
-func (r *rig) moves(cause string) []string {
-	r.t.Helper()
-	var moves []string
-	for _, e := range r.moved() {
-		if e.Cause == cause {
-			moves = append(moves, e.Target+" "+e.Level+e.Write)
-		}
-	}
-	return moves
-}
-
-// reports are what the hub has received, in order.
-func (r *rig) reports() []command.Report {
-	r.t.Helper()
-	var all []command.Report
-	for _, e := range r.hub.Events() {
-		if e.Kind != localhub.KindTelemetry {
-			continue
-		}
-		var rep command.Report
-		if err := json.Unmarshal(e.Telemetry.Body, &rep); err != nil {
-			r.t.Fatalf("telemetry %q: %v", e.Telemetry.Body, err)
-		}
-		all = append(all, rep)
-	}
-	return all
-}
-
-// outcomes are the distinct outcome reports of a message.
-func (r *rig) outcomes(id string) []string {
-	var all []string
-	seen := map[string]bool{}
-	for _, rep := range r.reports() {
-		if rep.Kind != command.KindOutcome || rep.MessageID != id || seen[rep.ReportID] {
-			continue
-		}
-		seen[rep.ReportID] = true
-		all = append(all, strings.TrimSpace(rep.Outcome+" "+string(rep.Reason)))
-	}
-	return all
-}
-
-// count is how often an event of a kind happened to a message.
-func (r *rig) count(k localhub.Kind, id string) int {
-	n := 0
-	for _, e := range r.hub.Events() {
-		if e.Kind == k && e.ID == id {
-			n++
-		}
-	}
-	return n
-}
-
-// settle lets d of virtual time pass and everything come to rest.
-func settle(d time.Duration) {
-	time.Sleep(d)
-	synctest.Wait()
-}
-
-// dump is for a failure: what the hub saw and the agent said.
-func (r *rig) dump() string {
-	var b strings.Builder
-	for _, e := range r.hub.Events() {
-		fmt.Fprintln(&b, e.At.Format("15:04:05.000"), e)
-	}
-	trace, _ := os.ReadFile(r.trace())
-	r.logMu.Lock()
-	defer r.logMu.Unlock()
-	return b.String() + string(trace) + r.logs.String()
 }

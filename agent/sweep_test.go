@@ -33,21 +33,45 @@ var story = []struct {
 	{"off", `{"target":"lamp","action":"off"}`, false, []string{"lamp off"}},
 }
 
+// A way is how messages reach the agent in a sweep.
+type way struct {
+	name            string
+	noMQTT, visit   bool
+	until, recovery time.Duration // until all is done, and again after a restart
+}
+
+var ways = []way{
+	{"session", false, false, 20 * time.Second, 2 * time.Minute},
+	{"poll", true, false, 7 * time.Minute, 2 * time.Hour},
+	{"visit", false, true, 2 * time.Minute, 12 * time.Minute},
+}
+
+// prepare sends the story, and the toggle a second time.
+func (w way) prepare(r *rig) {
+	r.noMQTT.Store(w.noMQTT)
+	for i, m := range story {
+		if r.send(m.id, m.body); w.visit && i == 2 {
+			r.send("bad", `{"target":"nuke","action":"on"}`)
+		}
+	}
+	r.send("toggle", story[1].body)
+}
+
+func (w way) ended(t *testing.T, r *rig) {
+	t.Helper()
+	if w.visit {
+		r.expect(t, "bad", "refused unknown-target")
+		r.fed(t, "bad", localhub.Rejected)
+	}
+}
+
 // TestKillAtEveryEdge kills the process at the first edge of its loop or its
 // board, then the second, and so on until a run meets no kill. After each kill
 // it starts again against the same hub, disk and wiring, and holds what came of
 // it against the promises: over a session, in polls, and over a session that is
 // left for a settle visit.
 func TestKillAtEveryEdge(t *testing.T) {
-	for _, way := range []struct {
-		name            string
-		noMQTT, visit   bool
-		until, recovery time.Duration
-	}{
-		{"session", false, false, 20 * time.Second, 2 * time.Minute},
-		{"poll", true, false, 7 * time.Minute, 2 * time.Hour},
-		{"visit", false, true, 2 * time.Minute, 12 * time.Minute},
-	} {
+	for _, way := range ways {
 		t.Run(way.name, func(t *testing.T) {
 			stride := 1
 			if testing.Short() {
@@ -57,13 +81,7 @@ func TestKillAtEveryEdge(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					r := newRig(t, localhub.Options{DefaultTTL: 48 * time.Hour})
 					r.known(t) // so that nothing is lost to the very first connect
-					r.noMQTT.Store(way.noMQTT)
-					for i, m := range story {
-						if r.send(m.id, m.body); way.visit && i == 2 {
-							r.send("bad", `{"target":"nuke","action":"on"}`)
-						}
-					}
-					r.send("toggle", story[1].body) // the same message a second time
+					way.prepare(r)
 					r.cut = cut
 					p := r.start()
 					settle(way.until)
@@ -82,10 +100,7 @@ func TestKillAtEveryEdge(t *testing.T) {
 					settle(way.recovery)
 					again.stop()
 					r.check(t, fmt.Sprintf("cut %d (%s)", cut, where), whole)
-					if way.visit {
-						r.expect(t, "bad", "refused unknown-target")
-						r.fed(t, "bad", localhub.Rejected)
-					}
+					way.ended(t, r)
 					if t.Failed() {
 						t.Log(r.dump())
 					}

@@ -16,8 +16,11 @@ import (
 type mortal struct {
 	*sim.Driver
 	dead, armed atomic.Bool
+	dark        func() bool // the power has gone
 	at          func(string)
 }
+
+func (m *mortal) isDead() bool { return m.dead.Load() || m.dark() }
 
 func (m *mortal) Output(spec board.LineSpec, level gpio.Level) (gpio.PinIO, error) {
 	p, err := m.Driver.Output(spec, level)
@@ -45,10 +48,10 @@ func (p *mortalPin) Because(target, cause string) { p.PinIO.(board.Caused).Becau
 func (p *mortalPin) Close() error { return p.PinIO.(io.Closer).Close() }
 
 func (p *mortalPin) Out(l gpio.Level) error {
-	if p.m.armed.Load() && !p.m.dead.Load() {
+	if p.m.armed.Load() && !p.m.isDead() {
 		p.m.at(fmt.Sprintf("before %s goes %v", p.Name(), l))
 	}
-	if p.m.dead.Load() {
+	if p.m.isDead() {
 		return nil
 	}
 	err := p.PinIO.Out(l)
@@ -66,7 +69,7 @@ type mortalBus struct {
 func (b *mortalBus) Because(target, cause string) { b.BusCloser.(board.Caused).Because(target, cause) }
 
 func (b *mortalBus) Tx(addr uint16, w, r []byte) error {
-	if b.m.dead.Load() {
+	if b.m.isDead() {
 		return nil
 	}
 	return b.BusCloser.Tx(addr, w, r)

@@ -63,7 +63,7 @@ shell_scripts() {
 	find . \( -name .git -o -name dist -o -name bin \) -prune -o -type f \( -name '*.sh' -o -path './.ci/*' \) -print0 | xargs -0 shellcheck
 }
 
-vet_native() { go vet ./...; }
+vet_native() { go vet ./... && go -C tools vet ./...; }
 vet_boards() { # the same flags as the cross build, for one cache
 	GOFLAGS="$GOFLAGS -trimpath" CGO_ENABLED=0 GOARCH=arm go vet ./... &&
 		CGO_ENABLED=0 GOARCH=386 go vet ./...
@@ -71,12 +71,12 @@ vet_boards() { # the same flags as the cross build, for one cache
 
 staticcheck() {
 	local tool
-	tool=$(go -C tools tool -n staticcheck) && "$tool" ./...
+	tool=$(go -C tools tool -n staticcheck) && "$tool" ./... && (cd tools && "$tool" ./...)
 }
 
 race() {
 	"$gate/tools.sh" cc || return
-	CGO_ENABLED=1 go test -race -count=1 -timeout 9m ./...
+	CGO_ENABLED=1 go test -race -count=1 -timeout 9m ./... && go -C tools test -count=1 ./...
 }
 
 # 32 bits on the machine at hand: int, alignment of atomics, time and file sizes.
