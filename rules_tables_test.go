@@ -69,9 +69,10 @@ func houseTables() tables {
 				"actuatord/agent/...", "actuatord/board", "actuatord/board/linux", "actuatord/board/sim", "actuatord/handlers",
 				"actuatord/hub", "actuatord/hub/dial", "actuatord/hub/https", "actuatord/hub/link", "actuatord/hub/mqtt", "actuatord/persist", "actuatord/systemd", unix,
 			}, // never hub/localhub: the device carries no hub
-			"cmd/c2d":   {"actuatord/hub", "actuatord/hub/localhub"},
-			"test/demo": {}, // drives the programs, as a person would
-			"test/site": {"actuatord/board/sim", "actuatord/hub", "actuatord/hub/localhub"},
+			"cmd/c2d":      {"actuatord/hub", "actuatord/hub/localhub"},
+			"test/demo":    {}, // drives the programs, as a person would
+			"test/mutants": {}, // drives the compiler
+			"test/site":    {"actuatord/board/sim", "actuatord/hub", "actuatord/hub/localhub"},
 
 			"persist/persisttest": {unix},
 			"tools/powerdisk":     {unix, "github.com/hanwen/go-fuse/v2/..."}, // a module of its own: nothing that ships sees it
@@ -81,8 +82,8 @@ func houseTables() tables {
 			"net":         {"agent/control", "board/linux", "cmd/actuatord", "cmd/c2d", "hub/dial", "hub/https", "hub/localhub", "hub/mqtt", "systemd", "test/demo", "test/site"}, // cmd/actuatord: names, for check --online; it opens no socket
 			"net/http":    {"hub/https", "hub/localhub"},                                                                                                                          // hub/https: for reading and writing, not its Transport
 			"crypto/tls":  {"cmd/c2d", "hub/dial", "hub/https", "hub/localhub", "hub/mqtt", "test/site"},
-			"os/exec":     {"persist", "persist/persisttest", "test/demo", "test/site"}, // persist: the child that checks the journal
-			"unsafe":      {"board/linux", "persist/persisttest", "tools/powerdisk"},    // ioctl; memory shared by two processes
+			"os/exec":     {"persist", "persist/persisttest", "test/demo", "test/mutants", "test/site"}, // persist: the child that checks the journal
+			"unsafe":      {"board/linux", "persist/persisttest", "tools/powerdisk"},                    // ioctl; memory shared by two processes
 			"C":           {},
 			"plugin":      {},
 			"math/rand":   {}, // v2 has a seed and no global state worth having

@@ -46,12 +46,16 @@ var ways = []way{
 	{"visit", false, true, 2 * time.Minute, 12 * time.Minute},
 }
 
-// prepare sends the story, and the toggle a second time.
+// prepare sends the story; the write a second time right behind itself, and the
+// toggle at the end.
 func (w way) prepare(r *rig) {
 	r.noMQTT.Store(w.noMQTT)
 	for i, m := range story {
 		if r.send(m.id, m.body); w.visit && i == 2 {
 			r.send("bad", `{"target":"nuke","action":"on"}`)
+		}
+		if m.id == "write" {
+			r.send(m.id, m.body)
 		}
 	}
 	r.send("toggle", story[1].body)

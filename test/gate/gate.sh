@@ -74,18 +74,28 @@ staticcheck() {
 	tool=$(go -C tools tool -n staticcheck) && "$tool" ./... && (cd tools && "$tool" ./...)
 }
 
+# Everything, with every round of every sweep.
+tests() { go test -count=1 -timeout 9m ./... && go -C tools test -count=1 ./...; }
+
+# -short, here and on other processors: the same paths, fewer rounds of the sweeps.
 race() {
 	"$gate/tools.sh" cc || return
-	CGO_ENABLED=1 go test -race -count=1 -timeout 9m ./... && go -C tools test -count=1 ./...
+	CGO_ENABLED=1 go test -short -race -count=1 -timeout 9m ./...
 }
 
 # 32 bits on the machine at hand: int, alignment of atomics, time and file sizes.
 tests_386() {
 	[[ $(uname -m) == x86_64 ]] || { echo "386 binaries run on x86_64 only"; return 77; }
-	CGO_ENABLED=0 GOARCH=386 go test -count=1 -timeout 9m ./...
+	CGO_ENABLED=0 GOARCH=386 go test -short -count=1 -timeout 9m ./...
 }
 
 cross() { ./cross-build.sh dist | show cross-build && "$gate/binaries.sh" dist; }
+
+# What the sweeps are worth: each of these faults must make one fail.
+mutants() {
+	[[ $(id -u) == 0 && -e /dev/fuse ]] || { echo "a disk that loses power needs root and /dev/fuse"; return 77; }
+	go run ./test/mutants
+}
 
 demo() {
 	compgen -G "test/demo/*.go" >/dev/null || { echo "there is no test/demo yet"; return 77; }
@@ -128,7 +138,9 @@ stage vet vet_native
 
 # About even; the cross build's cache serves the ARM tests after it.
 (
+	stage tests tests
 	stage "race tests" race
+	stage mutants mutants
 	stage fuzz "$gate/fuzz.sh" 2s
 ) &
 test_lane=$!
