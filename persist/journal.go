@@ -3,10 +3,12 @@ package persist
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"time"
 
 	"go.etcd.io/bbolt"
+	"golang.org/x/sys/unix"
 
 	"actuatord/agent/command"
 )
@@ -26,6 +28,7 @@ type Journal struct {
 	db   *bbolt.DB
 	lock *os.File // nil on a journal for reading only
 	path string
+	file *os.File // bbolt's; nil on a journal for reading only
 	keep time.Duration
 	edge func(at string) error // nil except in tests: see Options
 
@@ -58,7 +61,13 @@ func (j *Journal) view(what string, fn func(*bbolt.Tx) error) error {
 	if j.dead != nil {
 		return j.dead
 	}
-	err := guarded(what, func() error { return j.db.View(fn) })
+	j.stuck = true // until bbolt has its locks in order again
+	err := guarded(what, func() error {
+		return j.db.View(func(tx *bbolt.Tx) error {
+			j.stuck = false // it rolls back by itself from here on, whatever fn does
+			return fn(tx)
+		})
+	})
 	if err != nil {
 		j.dead = fmt.Errorf("%s: %w", what, withPath(j.path, err))
 	}
@@ -75,7 +84,12 @@ func (j *Journal) update(what string, fn func(*writer) error) error {
 	if j.readOnly {
 		return ErrReadOnly
 	}
-	after, stats, err := j.transact(fn)
+	err := j.inPlace()
+	var after facts
+	var stats bbolt.TxStats
+	if err == nil {
+		after, stats, err = j.transact(fn)
+	}
 	if err == nil {
 		err = j.at("after commit")
 	}
@@ -88,6 +102,20 @@ func (j *Journal) update(what string, fn func(*writer) error) error {
 	// The meta page is not among the pages that a transaction allocates.
 	j.written += uint64(stats.GetPageAlloc()) + uint64(j.db.Info().PageSize)
 	return nil
+}
+
+// inPlace finds a file that was removed or replaced under us: what is written to
+// it from then on nobody will ever read.
+func (j *Journal) inPlace() error {
+	ours, err := j.file.Stat()
+	if err != nil {
+		return err
+	}
+	now, err := os.Lstat(j.path)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && !os.SameFile(now, ours) {
+		return errors.New("somebody has removed or replaced the file while it was in use: stop actuatord before you touch it")
+	}
+	return err
 }
 
 // storage names an error of a transaction. A ContentError keeps its kind.
@@ -144,6 +172,10 @@ func (j *Journal) Close() error {
 	var errs []error
 	if !j.stuck {
 		errs = append(errs, j.db.Close())
+	} else if j.file != nil {
+		// bbolt would wait for its own locks. The mapping stays, and would keep the
+		// file's, so that is given up by hand.
+		errs = append(errs, unix.Flock(int(j.file.Fd()), unix.LOCK_UN), j.file.Close())
 	}
 	if j.lock != nil {
 		errs = append(errs, j.lock.Close())

@@ -293,12 +293,16 @@ func (s *opening) bolt(path string, openFile func(string, int, os.FileMode) (*os
 
 // load opens the journal's file and reads its facts.
 func (s *opening) load() (*Journal, error) {
-	db, err := s.bolt(s.path, openExisting)
+	var file *os.File
+	db, err := s.bolt(s.path, func(path string, flag int, mode os.FileMode) (_ *os.File, err error) {
+		file, err = openExisting(path, flag, mode)
+		return file, err
+	})
 	if err != nil {
 		return nil, withPath(s.path, classifyBolt("open", s.path, err))
 	}
 	j := &Journal{
-		db: db, path: s.path, keep: s.o.Keep, edge: s.o.edge, outboxLimit: s.o.outboxLimit,
+		db: db, path: s.path, file: file, keep: s.o.Keep, edge: s.o.edge, outboxLimit: s.o.outboxLimit,
 	}
 	if j.keep == 0 {
 		j.keep = DefaultKeep

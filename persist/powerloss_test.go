@@ -2,6 +2,7 @@ package persist
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -129,6 +130,7 @@ func TestRuntimeDamage(t *testing.T) {
 			return err
 		},
 		"cut off": func(f *os.File, _ int64) error { return f.Truncate(2 * pageSize) },
+		"emptied": func(f *os.File, _ int64) error { return f.Truncate(0) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			j, path := newJournal(t)
@@ -151,10 +153,37 @@ func TestRuntimeDamage(t *testing.T) {
 			if err := j.Probe(start); err == nil {
 				t.Error("a journal that cannot be read takes a commit")
 			}
-			j.Close()
+			if err := j.Close(); err != nil {
+				t.Errorf("close: %v", err)
+			}
 			j2, found := openAt(t, path, Options{})
 			if found.SetAsideWhy != WhyContent || j2.History().State != HistoryLost {
 				t.Errorf("next start: %+v", found)
+			}
+		})
+	}
+}
+
+// TestFileTakenAway: a journal that is removed or replaced under the daemon takes no
+// further commit, and the next start does not know what was in it.
+func TestFileTakenAway(t *testing.T) {
+	for name, take := range map[string]func(path string) error{
+		"removed": os.Remove,
+		"replaced": func(path string) error {
+			return errors.Join(os.Rename(path, path+".old"), os.WriteFile(path, nil, 0o600))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			j, path := newJournal(t)
+			commit(t, j, func(b *Batch) { b.Conclude(record(1, command.Done), report(command.Done, "1")) })
+			if err := take(path); err != nil {
+				t.Fatal(err)
+			}
+			var b Batch
+			b.Conclude(record(2, command.Done), report(command.Done, "2"))
+			var storage *StorageError
+			if err := j.Commit(&b); !errors.As(err, &storage) {
+				t.Errorf("a commit to a file that is gone: %v", err)
 			}
 		})
 	}
