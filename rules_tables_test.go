@@ -98,8 +98,8 @@ func houseTables() tables {
 
 		// How many places start one, why, and what ends it.
 		goroutines: map[string]goroutines{
-			"agent": {17, "whatever waits for the hub, the board or the disk, so that the loop never does: probe, connect, subscribe, publish, a drain's request, asking the " +
-				"hub for the time, the board's ping, opening the journal and telling of an outage, each bounded by a context and answering through the loop's channel; five times Close of a " +
+			"agent": {18, "whatever waits for the hub, the board or the disk, so that the loop never does: probe, connect, subscribe, publish, a drain's request, asking the " +
+				"hub for the time, the board's ping, opening the journal, telling of an outage and asking about a new key, each bounded by a context and answering through the loop's channel; five times Close of a " +
 				"session and two of a drain's connection, which bound themselves; the storage's timer"},
 			"agent/control": {5, "one a connection, at most 8, ended by the client, a deadline or the daemon's end; one each that notices a client's going; " +
 				"three that close a socket when the end comes"},

@@ -59,6 +59,10 @@ type Options struct {
 	// Time asks the hub for the time (https.Time); nil: it is not asked.
 	Time func(ctx context.Context, id hub.ConnectionString, at func() time.Time, lax bool) (date, arrived time.Time, err error)
 
+	// CheckKey asks the hub whether it takes a token (https.CheckKey); nil: it is not
+	// asked before a new connection string is taken up.
+	CheckKey func(ctx context.Context, id hub.ConnectionString, at func() time.Time, token string) error
+
 	// Kernel answers the kernel's time, and whether it counts it as synchronised.
 	Kernel func() (wall time.Time, synchronised bool)
 	Built  time.Time // when the program was built: no earlier time is believed
@@ -103,7 +107,8 @@ type Agent struct {
 	stopping  bool
 	away      map[string]departure // outputs that a command left away from their safe level
 
-	concluded uint64 // commands that came to an outcome
+	concluded uint64 // commands that came to an outcome …
+	before    uint64 // … and what was written before the first
 
 	line    line    // commands, in order
 	pending pending // what waits for the next commit
@@ -158,7 +163,8 @@ func (a *Agent) Run(ctx context.Context) error {
 func (a *Agent) live(ctx context.Context) error {
 	defer a.uplink.close()
 	h := a.o.Config.Hub
-	a.uplink.machine = link.New(uint64(a.boot.UnixNano()), link.Policy{FallbackAfter: h.FallbackAfter, PollEvery: h.PollEvery, VisitEvery: a.visitEvery()})
+	every, rush := visits(h.SettleVisits)
+	a.uplink.machine = link.New(uint64(a.boot.UnixNano()), link.Policy{FallbackAfter: h.FallbackAfter, PollEvery: h.PollEvery, VisitEvery: every, Rush: rush})
 	for {
 		now := time.Now()
 		for _, part := range []func() error{

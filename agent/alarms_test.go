@@ -92,7 +92,7 @@ func TestAlarmWithoutJournal(t *testing.T) {
 		settle(time.Second)
 		raisedAt := time.Now()
 		p.inLoop(func(a *Agent) {
-			a.raise(command.AlarmUnrejectable, "dac")
+			a.raise(command.AlarmSameID, "dac")
 			for range 20 {
 				a.raise(command.AlarmClock, "unset")
 				a.clear(command.AlarmClock)
@@ -101,7 +101,7 @@ func TestAlarmWithoutJournal(t *testing.T) {
 				t.Errorf("%d reports wait for a journal", n)
 			}
 		})
-		if got := p.raised(); !slices.Contains(got, command.AlarmUnrejectable) || slices.Contains(got, command.AlarmClock) {
+		if got := p.raised(); !slices.Contains(got, command.AlarmSameID) || slices.Contains(got, command.AlarmClock) {
 			t.Errorf("status shows %q; want that of the board and not the clock", got)
 		}
 		settle(time.Hour)
@@ -109,12 +109,12 @@ func TestAlarmWithoutJournal(t *testing.T) {
 		settle(time.Minute)
 		var got []string
 		for _, rep := range r.reports() {
-			if got = append(got, strings.TrimSpace(rep.Kind+" "+rep.Alarm+" "+rep.State)); rep.Alarm == command.AlarmUnrejectable && !rep.At.Equal(raisedAt) {
+			if got = append(got, strings.TrimSpace(rep.Kind+" "+rep.Alarm+" "+rep.State)); rep.Alarm == command.AlarmSameID && !rep.At.Equal(raisedAt) {
 				t.Errorf("dated %v; want %v", rep.At, raisedAt)
 			}
 		}
 		got = slices.DeleteFunc(got, func(s string) bool { return strings.Contains(s, command.AlarmStorage) })
-		if want := []string{"start", "alarm unrejectable raised", "alarm clock raised", "alarm clock cleared"}; !slices.Equal(got, want) {
+		if want := []string{"start", "alarm same-id-elsewhere raised", "alarm clock raised", "alarm clock cleared"}; !slices.Equal(got, want) {
 			t.Errorf("reported %q; want %q", got, want)
 		}
 		p.stop()

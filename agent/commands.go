@@ -28,6 +28,7 @@ type item struct {
 	received time.Time
 	key      command.Key // before another command was found under it
 	result   board.Result
+	again    bool          // a dead session of this run has delivered it, and it was not settled
 	reply    chan<- Answer // of a local command
 }
 
@@ -72,7 +73,7 @@ func (a *Agent) arrived(d hub.Delivery) *item {
 		source = command.OverHTTPS
 	}
 	l := a.newLife(source, m, c, undecoded)
-	return &item{life: l, delivery: d, received: time.Now(), key: l.Record.Key}
+	return &item{life: l, delivery: d, received: time.Now(), key: l.Record.Key, again: a.uplink.outstanding[l.Record.Key] > 0}
 }
 
 func (a *Agent) newLife(s command.Source, m command.Message, c command.Command, undecoded *command.Refusal) command.Life {
@@ -179,7 +180,7 @@ func (a *Agent) look(it *item) (*command.Input, error) {
 		if err != nil {
 			return nil, err
 		}
-		in.Last = in.Last && n.Key == key
+		in.Last = in.Last && (n.Key == key || it.again) // no second sending, whatever has acted since
 	}
 	return in, nil
 }

@@ -26,6 +26,7 @@ type Request struct {
 	Verb    Verb          `json:"verb"`
 	Payload []byte        `json:"payload,omitempty"` // do: the command, as the cloud would send it
 	Count   int           `json:"count,omitempty"`   // history: how many
+	Asked   time.Time     `json:"-"`                 // when it came; zero: now
 	Reply   chan<- Answer `json:"-"`                 // has room for one answer; gets exactly one
 }
 
@@ -84,6 +85,9 @@ func (a *Agent) do(r Request) error {
 	c, undecoded := a.table.Decode(r.Payload)
 	m := command.Message{ID: hex.EncodeToString(id), Body: r.Payload}
 	m.Expiry = a.now().Add(DoPatience)
+	if !r.Asked.IsZero() { // it may have waited for a loop that was stopped
+		m.Expiry = m.Expiry.Add(-time.Since(r.Asked))
+	}
 	a.join(&item{life: a.newLife(command.Local, m, c, undecoded), received: time.Now(), reply: r.Reply})
 	return nil
 }

@@ -62,6 +62,13 @@ func (d *drain) send(ctx context.Context, t hub.Telemetry) error {
 
 var errDrainOver = errors.New("the drain is over")
 
+// heard reports whether the hub has let the queue be looked at. Before that a report
+// would only take its turn in waiting for a road that may be closed.
+func (d *drain) heard() bool {
+	answered, _, _ := d.machine.Result(time.Now())
+	return answered
+}
+
 // sameAs is what makes two deliveries the same message.
 type sameAs struct {
 	key command.Key
@@ -88,9 +95,6 @@ func (a *Agent) openDrain(do link.OpenDrain) error {
 	horizon := now
 	if len(u.outstanding) > 0 {
 		horizon = u.delivered.Add(link.LockHorizon)
-	}
-	if !now.Before(horizon) {
-		clear(u.outstanding) // whatever is still on the hub of it is to be had
 	}
 	// What the last run had locked when it ended, a first SUBSCRIBE would have the
 	// hub reject once the lock lapses.
@@ -278,6 +282,11 @@ func (a *Agent) work() error {
 	switch {
 	case answered:
 		a.clear(command.AlarmUnreachable)
+		if err == nil { // the queue is empty: all that was owed a reject has got it
+			clear(a.uplink.outstanding)
+			a.uplink.deaf = false
+			a.clear(command.AlarmUnrejectable)
+		}
 	case d.machine.Kind() == link.Poll:
 		a.raise(command.AlarmUnreachable, fmt.Sprintf("a poll could not look at the queue: %v", err))
 	}

@@ -327,6 +327,16 @@ func TestReload(t *testing.T) {
 		if got := p.ask(Request{Verb: AskStatus}).Status.Link; got.Generation < 2 || !got.Connected {
 			t.Errorf("link %+v; want a new session", got)
 		}
+		// A key that the hub does not take is not taken up.
+		generation := p.ask(Request{Verb: AskStatus}).Status.Link.Generation
+		reload <- Reload{hub.ConnectionString{HostName: "localhost", DeviceID: r.device.ID, Key: hub.NewSecret([]byte("no such key"))}, done}
+		if err := <-done; err == nil || !strings.Contains(err.Error(), "401") {
+			t.Errorf("a wrong key: %v; want the hub's refusal", err)
+		}
+		settle(time.Minute)
+		if got := p.ask(Request{Verb: AskStatus}).Status.Link; got.Generation != generation || !got.Connected {
+			t.Errorf("link %+v; want the session as it was", got)
+		}
 		id.DeviceID = "other"
 		reload <- Reload{id, done}
 		if err := <-done; err == nil || !strings.Contains(err.Error(), "restart") {

@@ -199,7 +199,9 @@ func (a *Agent) published(seq uint64, err error) {
 		o.last.survived = errors.Is(err, context.DeadlineExceeded)
 		o.pause = min(max(2*o.pause, shortestPause), longestPause)
 		o.retryAt = time.Now().Add(o.pause)
-		a.log.Warn("report not confirmed", "seq", seq, "error", err, "again", o.pause)
+		if hub.CauseOf(err) != hub.CauseClosed { // we left the session, and said why
+			a.log.Warn("report not confirmed", "seq", seq, "error", err, "again", o.pause)
+		}
 		return
 	}
 	o.last, o.pause, o.shy, o.spare = attempt{}, 0, 0, time.Time{}

@@ -133,7 +133,9 @@ func (a *Agent) writeOutcome(it *item) error {
 	}
 	a.pending.urge(it.received)
 	a.pending.conclude(l.Record, rep)
-	a.concluded++
+	if a.concluded++; a.concluded == 1 {
+		a.before = a.journal.Stats().Written
+	}
 	a.logOutcome(it, rep)
 	return nil
 }

@@ -44,24 +44,25 @@ type rig struct {
 	logs    strings.Builder
 	logMu   sync.Mutex
 
-	edgesMu sync.Mutex
-	cut     int      // end the process at this edge, counted from 0; -1: never
-	cutAt   string   // or at the first edge of this name
-	edges   []string // passed so far by the present process
-	noLink  atomic.Bool
-	trusted bool
-	deft    config.Default
-	visits  int // [hub] settle_visits
-	policy  config.Unrejectable
-	noMQTT  atomic.Bool // 8883 and 443's WebSocket are closed
-	no8883  atomic.Bool
-	mute    func(context.Context) (net.Conn, error) // how a session's connection fares; nil: well
-	noREST  atomic.Bool                             // 443 is closed
-	mangle  func(*Options)
-	disk    *persisttest.Volume // that the journal is on; nil: it is in dir
-	image   string              // where it is after a cut of the power; "": not there
-	pipes   []net.Conn
-	pipesMu sync.Mutex
+	edgesMu  sync.Mutex
+	cut      int      // end the process at this edge, counted from 0; -1: never
+	cutAt    string   // or at the first edge of this name
+	edges    []string // passed so far by the present process
+	noLink   atomic.Bool
+	trusted  bool
+	deft     config.Default
+	visits   int // [hub] settle_visits
+	policy   config.Unrejectable
+	noMQTT   atomic.Bool // 8883 and 443's WebSocket are closed
+	no8883   atomic.Bool
+	mute     func(context.Context) (net.Conn, error) // how a session's connection fares; nil: well
+	muteREST func(context.Context) (net.Conn, error) // and one over HTTPS
+	noREST   atomic.Bool                             // 443 is closed
+	mangle   func(*Options)
+	disk     *persisttest.Volume // that the journal is on; nil: it is in dir
+	image    string              // where it is after a cut of the power; "": not there
+	pipes    []net.Conn
+	pipesMu  sync.Mutex
 }
 
 func profile() board.Profile {
@@ -121,7 +122,14 @@ func (r *rig) session(rung link.Rung, at func() time.Time, log *slog.Logger) mqt
 }
 
 func (r *rig) rest(at func() time.Time) https.Config {
-	return https.Config{Host: "localhost", DeviceID: r.device.ID, Road: dial.Config{Roots: r.roots, Proxy: "none", TCP: r.dial, Now: at}}
+	return https.Config{Host: "localhost", DeviceID: r.device.ID, Road: dial.Config{Roots: r.roots, Proxy: "none", TCP: r.dialREST, Now: at}}
+}
+
+func (r *rig) dialREST(ctx context.Context, network, addr string) (net.Conn, error) {
+	if r.muteREST != nil {
+		return r.muteREST(ctx)
+	}
+	return r.dial(ctx, network, addr)
 }
 
 func (r *rig) dialSession(ctx context.Context, network, addr string) (net.Conn, error) {
@@ -202,7 +210,10 @@ func (r *rig) start() *process {
 		Probe: func(ctx context.Context, rung link.Rung, _ hub.ConnectionString, at func() time.Time) error {
 			return mqtt.Probe(ctx, r.session(rung, at, log))
 		},
-		REST:   func(_ hub.ConnectionString, at func() time.Time) *https.Client { return https.New(r.rest(at)) },
+		REST: func(_ hub.ConnectionString, at func() time.Time) *https.Client { return https.New(r.rest(at)) },
+		CheckKey: func(ctx context.Context, _ hub.ConnectionString, at func() time.Time, token string) error {
+			return https.CheckKey(ctx, r.rest(at), token)
+		},
 		Kernel: func() (time.Time, bool) { return time.Now(), r.trusted },
 		Edge:   func(where string) { r.at(p, where) },
 	}

@@ -1,14 +1,12 @@
 package agent
 
 import (
-	"fmt"
 	"slices"
 	"time"
 
 	"actuatord/agent/command"
 	"actuatord/hub"
 	"actuatord/hub/link"
-	"actuatord/persist"
 )
 
 // held is a delivery that must be rejected, which MQTT cannot do.
@@ -95,11 +93,39 @@ const lockSure = 45 * time.Second
 // is being left there is nothing to wake up for either.
 func (a *Agent) releaseAt(now time.Time) time.Time {
 	u, policy := &a.uplink, a.o.Config.Hub.OnUnrejectable
+	if at := a.expiredAt(now); !at.IsZero() {
+		return at
+	}
 	if policy.Hold || !u.deaf || len(u.held) == 0 || u.session == nil || u.leaving || u.machine.VisitDue(now) {
 		return time.Time{}
 	}
 	return u.held[0].since.Add(policy.After)
 }
+
+// expiredAt is when the first held delivery, or a later one, will have expired at
+// the hub: a new session is spared it, and what it blocks can be completed. Zero:
+// none does, or the clock cannot say.
+func (a *Agent) expiredAt(now time.Time) (at time.Time) {
+	u := &a.uplink
+	if u.session == nil || u.leaving || !a.clock.Trusted() {
+		return at
+	}
+	for _, h := range u.held {
+		e := h.it.delivery.Message.Expiry
+		if e.IsZero() {
+			continue
+		}
+		when := now.Add(e.Sub(a.now()) + hubsClock)
+		if when.After(h.it.received.Add(hubsClock)) && (at.IsZero() || when.Before(at)) { // else it came although it had: a new session would not help
+			at = when
+		}
+	}
+	return at
+}
+
+// hubsClock is how far behind ours the hub's clock may be before an expired message
+// is delivered once more, which costs a session: a few seconds, by its Date.
+const hubsClock = 5 * time.Second
 
 // release completes what was refused, where the configuration says so, HTTPS was
 // of no use at the last visit, and the time to hold is over. The sender is told
@@ -108,6 +134,9 @@ func (a *Agent) release(now time.Time) error {
 	u := &a.uplink
 	for at := a.releaseAt(now); !at.IsZero() && !now.Before(at); at = a.releaseAt(now) {
 		it := u.held[0].it
+		if expired := a.expiredAt(now); !expired.IsZero() && !now.Before(expired) {
+			return a.perform(u.machine.Step(link.Renew{Why: "a message that was to be rejected has expired at the hub: what is behind it can be completed"}, now))
+		}
 		if now.Sub(it.received) > lockSure {
 			return a.perform(u.machine.Step(link.Renew{Why: "a message that is to be completed must be delivered afresh"}, now))
 		}
@@ -152,32 +181,9 @@ func (a *Agent) visited(answered bool, err error) {
 // each report of an alarm would be followed by one of its end.
 const unrejectableFor = time.Hour
 
-// visitEvery is how far apart settle visits are at least.
-func (a *Agent) visitEvery() time.Duration {
-	return time.Hour / time.Duration(max(a.o.Config.Hub.SettleVisits, 1))
-}
-
-// reload takes up a changed connection string: the next session and the next
-// request are signed with it. Nothing in hand is touched.
-func (a *Agent) reload(r Reload) error {
-	u := &a.uplink
-	if r.Identity.HostName != u.identity.HostName || r.Identity.DeviceID != u.identity.DeviceID {
-		r.Done <- fmt.Errorf("the connection string is for device %s at %s, and the journal is for %s at %s: restart the service to take it up",
-			r.Identity.DeviceID, r.Identity.HostName, u.identity.DeviceID, u.identity.HostName)
-		return nil
-	}
-	u.identity = r.Identity
-	if a.facts.FirstDrains > 0 {
-		a.note(func(f *persist.LinkFacts) { f.FirstDrains = 0 })
-		a.pending.lazily(time.Now())
-	}
-	if u.drain != nil {
-		u.drain.token = a.token()
-	}
-	r.Done <- nil
-	a.log.Info("a new connection string is in use")
-	if !u.started {
-		return nil
-	}
-	return a.perform(u.machine.Step(link.Credentials{}, time.Now()))
+// visits spreads an hour's settle visits evenly, and allows a quarter more of urgent
+// ones.
+func visits(hourly int) (every time.Duration, rush int) {
+	hourly = max(hourly, 1)
+	return time.Hour / time.Duration(hourly), hourly / 4
 }

@@ -69,7 +69,7 @@ func TestNothingToReleaseBeforeAVisit(t *testing.T) {
 		settle(time.Minute)
 		p.inLoop(func(a *Agent) {
 			now := time.Now()
-			a.uplink.deaf, a.uplink.held = true, []held{{since: now.Add(-time.Hour)}}
+			a.uplink.deaf, a.uplink.held = true, []held{{it: &item{}, since: now.Add(-time.Hour)}}
 			if !a.uplink.machine.VisitDue(now) {
 				t.Error("no visit is due: the case is not there")
 			}

@@ -18,12 +18,12 @@ type Status struct {
 	Clock     ClockStatus      `json:"clock"`
 	Storage   string           `json:"storage,omitempty"` // why there is no journal; then what comes from it is not set
 	Link      link.Status      `json:"link"`
-	LastPoll  time.Time        `json:"lastPoll,omitzero"` // of this run or an earlier one, as the clock said then
-	Unsettled int              `json:"unsettled"`         // delivered, and neither completed, rejected nor abandoned at the hub
-	Held      int              `json:"held"`              // of them, owed a reject, which MQTT cannot give
-	Waiting   int              `json:"waiting"`           // commands in line
-	Concluded uint64           `json:"concluded"`         // commands that came to an outcome in this run
-	PerCmd    uint64           `json:"writtenBytesPerCommand"`
+	LastPoll  time.Time        `json:"lastPoll,omitzero"`      // of this run or an earlier one, as the clock said then
+	Unsettled int              `json:"unsettled"`              // delivered, and neither completed, rejected nor abandoned at the hub
+	Held      int              `json:"held"`                   // of them, owed a reject, which MQTT cannot give
+	Waiting   int              `json:"waiting"`                // commands in line
+	Concluded uint64           `json:"concluded"`              // commands that came to an outcome in this run
+	PerCmd    uint64           `json:"writtenBytesPerCommand"` // by all that was written since the first; 0: there was none
 	History   string           `json:"history"`
 	Outputs   []Output         `json:"outputs"`
 	Journal   persist.Stats    `json:"journal"`
@@ -54,11 +54,11 @@ func (a *Agent) status(now time.Time) Status {
 	s.Waiting, s.History, s.Journal = len(a.line.waiting), a.journal.History().State.String(), a.journal.Stats()
 	s.LastPoll, s.Concluded = a.facts.LastPoll, a.concluded
 	if s.Concluded > 0 {
-		s.PerCmd = s.Journal.Written / s.Concluded
+		s.PerCmd = (s.Journal.Written - a.before) / s.Concluded
 	}
 	s.Journal.Outbox -= min(s.Journal.Outbox, a.pending.told) // the hub has them; the next commit takes them out
 	s.Link = a.uplink.machine.Status()
-	for _, t := range []*time.Time{&s.Link.Since, &s.Link.NextAttempt, &s.Link.NextPoll, &s.Link.NextVisit} {
+	for _, t := range []*time.Time{&s.Link.Since, &s.Link.Unstable, &s.Link.NextAttempt, &s.Link.NextPoll, &s.Link.NextVisit} {
 		if !t.IsZero() {
 			*t = a.clock.Now(*t)
 		}

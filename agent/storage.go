@@ -103,9 +103,9 @@ func (a *Agent) idle(ctx context.Context, out *outage, wake <-chan struct{}, why
 		a.watchFaults(now)
 		a.beat(now)
 		a.tellOutage(out, now)
-		next := out.at
-		for _, t := range []time.Time{a.pulse.at, a.timekeeping.sync, a.alarms.look} {
-			if next.IsZero() || !t.IsZero() && t.Before(next) {
+		next := a.timekeeping.sync
+		for _, t := range []time.Time{a.pulse.at, a.alarms.look, out.at} {
+			if now.Before(t) && t.Before(next) {
 				next = t
 			}
 		}
@@ -139,7 +139,7 @@ func (a *Agent) idle(ctx context.Context, out *outage, wake <-chan struct{}, why
 // any other.
 type outage struct {
 	known  bool      // there is one
-	at     time.Time // when it is told next; zero: when time allows, or it was told
+	at     time.Time // not told before
 	told   bool
 	pause  time.Duration
 	cancel context.CancelFunc // of the attempt under way; nil: none is
@@ -164,8 +164,7 @@ func (a *Agent) tellOutage(o *outage, now time.Time) {
 		return
 	}
 	if ready := a.boot.Add(a.o.Config.Clock.Wait); !a.clock.Trusted() && now.Before(ready) {
-		o.at = ready
-		return
+		return // the clock is looked at every second, and this with it
 	}
 	t, err := telemetry(a.stamped(command.Report{
 		Kind: command.KindAlarm, Alarm: command.AlarmStorage, State: command.StateRaised,

@@ -17,6 +17,10 @@ import (
 // as much again for the rest.
 const connectWithin = 60 * time.Second
 
+// noSessionFor is how long a device may live on polls before a person should know:
+// well past what a hub's maintenance or a provider's bad hour takes.
+const noSessionFor = time.Hour
+
 // subackEvery is how often a SUBACK is written: the link takes one for good for a
 // day, and a session is renewed every 48 minutes.
 const subackEvery = 6 * time.Hour
@@ -43,6 +47,7 @@ type uplink struct {
 	owed        map[sameAs]time.Time // since when, over sessions
 	deaf        bool                 // HTTPS was of no use at the last settle visit …
 	deafAt      time.Time            // … or an earlier one
+	blind       bool                 // the CONNECT under way was not preceded by the drain that it needed
 	leaving     bool                 // the session is being left
 	strayed     bool                 // a CONNECT without a journal may have made a session at the hub
 }
@@ -113,6 +118,11 @@ func (a *Agent) perform(actions []link.Action) error {
 				return err
 			}
 			a.connect(do)
+		case link.Forget:
+			a.note(func(f *persist.LinkFacts) { f.LastSuback = time.Time{} })
+			if err := a.commit(); err != nil {
+				return err
+			}
 		case link.Subscribe:
 			a.subscribe()
 		case link.OpenDrain:
@@ -144,7 +154,14 @@ func (a *Agent) note(change func(*persist.LinkFacts)) {
 func (a *Agent) judgeLink() {
 	s := a.uplink.machine.Status()
 	if s.Cause == hub.CauseClosedEarly {
-		a.raise(command.AlarmSameID, "sessions end seconds after they begin: another program or device seems to use this device's id")
+		a.raise(command.AlarmSameID, "sessions end seconds after they begin: another program or device uses this device's id, or the link is very bad")
+	}
+	if a.uplink.started && !s.Stable && !s.Unstable.IsZero() && time.Since(s.Unstable) >= noSessionFor {
+		detail := "no session for long: commands come by polls, 25 minutes apart"
+		if s.Detail != "" {
+			detail += ": " + s.Detail
+		}
+		a.raise(command.AlarmNoSession, detail)
 	}
 	if !s.Stable {
 		return
@@ -152,6 +169,7 @@ func (a *Agent) judgeLink() {
 	a.clear(command.AlarmSameID)
 	a.clear(command.AlarmFirstSubscribe)
 	a.clear(command.AlarmUnreachable) // it is not needed now
+	a.clear(command.AlarmNoSession)
 	if u := &a.uplink; len(u.held) == 0 && !u.deafAt.IsZero() && time.Since(u.deafAt) > unrejectableFor {
 		a.clear(command.AlarmUnrejectable)
 	}
@@ -180,12 +198,6 @@ func (a *Agent) probe(do link.Probe) {
 	}()
 }
 
-// token signs for everything that belongs to the device, for tokenLife from now.
-func (a *Agent) token() string {
-	id := a.uplink.identity
-	return hub.SignSAS(hub.Resource(id.HostName, id.DeviceID), id.Key, "", a.now().Add(tokenLife))
-}
-
 // intend makes durable that a CONNECT is about to be sent, before the first one
 // ever is: a session found at the hub later may then be our own.
 func (a *Agent) intend() error {
@@ -199,9 +211,7 @@ func (a *Agent) intend() error {
 
 // connect makes one attempt, outside the loop.
 func (a *Agent) connect(do link.Connect) {
-	if do.Blind {
-		a.raise(command.AlarmFirstSubscribe, "the queue could not be looked at over HTTPS before the first SUBSCRIBE: the hub may have rejected what was waiting")
-	}
+	a.uplink.blind = do.Blind
 	ctx, cancel := context.WithTimeout(a.uplink.ctx, do.Within)
 	a.uplink.giveUp = cancel
 	id, at, token := a.uplink.identity, a.at(), a.token()
@@ -226,6 +236,11 @@ func (a *Agent) connected(generation uint64, s *mqtt.Session, err error) error {
 	u := &a.uplink
 	u.session, u.subscribed, u.leaving, u.told, u.cause, u.held, u.inSession = s, false, false, [2]int{}, nil, nil, nil
 	a.log.Info("session", "generation", s.Generation(), "stored", s.SessionPresent())
+	// A session that the hub has kept had its SUBSCRIBE, unless drains say otherwise:
+	// this one's own is the only one since the last SUBACK.
+	if kept := s.SessionPresent() && a.facts.FirstDrains <= 1 && !a.opened.Fresh; u.blind && !kept {
+		a.raise(command.AlarmFirstSubscribe, "the queue could not be emptied over HTTPS before the first SUBSCRIBE: the hub may have rejected what was waiting")
+	}
 	if err := a.judgeHistory(s.SessionPresent()); err != nil {
 		return err
 	}
@@ -335,7 +350,7 @@ func (a *Agent) sessionEnded() error {
 // PUBACKs leave in the order of receipt.
 func (u *uplink) bury() {
 	n := min(u.session.Unsettled(), len(u.inSession))
-	if u.outstanding == nil {
+	if u.outstanding == nil || len(u.outstanding) > owedMost { // what the hub itself has forgotten piles up
 		u.outstanding = map[command.Key]int{}
 	}
 	for _, k := range u.inSession[len(u.inSession)-n:] {
@@ -372,7 +387,7 @@ func (u *uplink) carrier() carrier {
 	switch {
 	case u.subscribed:
 		return carrier{u.session.Publish, u.session.Generation(), true}
-	case u.drain != nil && !(u.drain.ended && u.drain.flushBy.IsZero()):
+	case u.drain != nil && u.drain.heard() && !(u.drain.ended && u.drain.flushBy.IsZero()):
 		return carrier{u.drain.send, u.drain.generation, false}
 	}
 	return carrier{}

@@ -55,6 +55,7 @@ const (
 	AlarmBus            = "bus"               // an output cannot be driven safe, or a register cannot be written
 	AlarmSameID         = "same-id-elsewhere" // sessions keep being closed early: another device has our id
 	AlarmFirstSubscribe = "first-subscribe"   // the first connect went ahead without draining the queue
+	AlarmNoSession      = "no-session"        // commands come by polls only
 	AlarmUnreachable    = "https-unreachable" // HTTPS, the way for polls and refusals, cannot be reached
 )
 

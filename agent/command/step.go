@@ -252,7 +252,7 @@ func undatable(l Life, f Facts) *Refusal {
 	default:
 		return nil
 	}
-	return Refuse(ClockUnset, "the device's clock is not set and %s, so nobody can say whether it is too late; send it again under a new id once reports say \"trusted\"", has)
+	return Refuse(ClockUnset, "the device's clock is not set and %s, so nobody can say whether it is too late; send it again under a new id once reports say \"trusted\", or without what hangs on the time", has)
 }
 
 // late is why it is too late to move anything, or nil.
@@ -264,6 +264,9 @@ func late(l Life, now time.Time) *Refusal {
 		return nil
 	}
 	sent := l.sent()
+	if sent.IsZero() && l.Source == Local {
+		return nil // it was sent when it was received, and its expiry bounds the wait
+	}
 	if sent.IsZero() {
 		return Refuse(AgeUnknown, "%s takes commands of at most %v, and this one does not say when it was sent; add a \"sent\" date", l.Record.Target, l.Plan.MaxAge)
 	}

@@ -128,7 +128,7 @@ func (s server) serve(ctx context.Context, c net.Conn) {
 		cancel()
 	}()
 	reply := make(chan agent.Answer, 1)
-	r.Reply = reply
+	r.Reply, r.Asked = reply, time.Now()
 	select {
 	case s.loop <- r:
 	case <-ctx.Done():

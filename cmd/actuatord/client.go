@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"strconv"
+	"strings"
 	"time"
 
 	"actuatord/agent"
@@ -30,7 +31,24 @@ func ask(configFile string, r agent.Request, patience time.Duration) (agent.Answ
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	a, err := control.Ask(ctx, control.Path(c.Journal.Path), r)
-	return a, c, err
+	return a, c, whyDeaf(err, c.Journal.Path)
+}
+
+// whyDeaf tells a daemon that runs without its socket from none at all.
+func whyDeaf(err error, journal string) error {
+	var none *control.NoDaemonError
+	if !errors.As(err, &none) {
+		return err
+	}
+	unlock, locked := lock(journal)
+	if locked == nil {
+		unlock()
+	}
+	var busy *busyError
+	if !errors.As(locked, &busy) {
+		return err
+	}
+	return fmt.Errorf("a daemon runs with this configuration and cannot be asked, since it has no socket (%s): is the journal's disk full or read-only? Its log says why", none.Path)
 }
 
 // runDo carries out one command from the spot: `do pump on --for 2s`.
@@ -128,6 +146,7 @@ func runSafe(args []string, e env) (result error) {
 	case errors.As(err, &none):
 		// Nobody answers. If somebody holds the lines all the same they are busy,
 		// which is said; a register can be written safe twice.
+		fmt.Fprintln(e.err, "actuatord:", whyDeaf(err, wiring.JournalPath))
 		return driveSafe(wiring, by, e)
 	case err != nil:
 		return fmt.Errorf("a daemon holds the outputs and does not answer: %w", err)
@@ -182,7 +201,11 @@ func line(r command.Record) string {
 	if !r.FirstSeen.IsZero() {
 		at = r.FirstSeen.UTC().Format(time.DateTime)
 	}
-	s := fmt.Sprintf("%s  %-11s  %s %s  %s", at, r.State, r.Target, r.Action, r.Key)
+	what := strings.TrimSpace(r.Target + " " + r.Action)
+	if what == "" {
+		what = "(unreadable)"
+	}
+	s := fmt.Sprintf("%s  %-11s  %s  %s", at, r.State, what, r.Key)
 	if r.Reason != "" {
 		s += fmt.Sprintf("  %s: %s", r.Reason, r.Detail)
 	}

@@ -77,13 +77,16 @@ func runDaemon(args []string, e env) error {
 // disk that is full or read-only) it is tried again: the board's work does not
 // hang on somebody being able to ask about it, but somebody will want to.
 func serveControl(ctx context.Context, path string, requests chan<- agent.Request, log *slog.Logger) {
-	for {
+	for said := ""; ; {
 		l, err := control.Listen(path)
 		if err == nil {
 			control.Serve(ctx, l, requests)
 			return
 		}
-		log.Error("no control socket: status, do and safe cannot reach this daemon", "error", err, "again", controlRetry)
+		if said != err.Error() { // once
+			said = err.Error()
+			log.Error("no control socket: status, do and safe cannot reach this daemon", "error", err, "again", controlRetry)
+		}
 		select {
 		case <-time.After(controlRetry):
 		case <-ctx.Done():
@@ -111,7 +114,7 @@ func wire(c config.Config, b *board.Board, log *slog.Logger, e env) (agent.Optio
 	return agent.Options{
 		Config: c, Identity: id, Board: b, Version: ourVersion(), Built: builtAt(), Log: log,
 		Open:    opener(c, id),
-		Connect: r.connect, Probe: r.probe, REST: r.client, Time: r.time,
+		Connect: r.connect, Probe: r.probe, REST: r.client, Time: r.time, CheckKey: r.checkKey,
 		Kernel: clock,
 		Notify: systemd.FromEnv(e.getenv),
 		Edge:   e.edge,

@@ -85,6 +85,9 @@ func run(args []string, e env) int {
 		fmt.Fprint(e.out, usage)
 		return exitDone
 	}
+	if args[0] == "--version" {
+		args[0] = "version"
+	}
 	cmd, known := commands[args[0]]
 	if !known {
 		fmt.Fprintf(e.err, "actuatord: unknown command %q\n\n%s", args[0], usage)

@@ -15,10 +15,9 @@ import (
 	"actuatord/systemd"
 )
 
-// reloadWithin bounds how long the agent has to take up a connection string. Its
-// loop comes round in milliseconds, or behind a commit on a worn card; it does not
-// take any while its journal cannot be opened. systemd waits for minutes.
-const reloadWithin = 10 * time.Second
+// reloadWithin bounds how long the agent has to take up a connection string: it asks
+// the hub about it first, for 20 s at most. systemd waits for minutes.
+const reloadWithin = 30 * time.Second
 
 // A reloader reads the connection string again at each SIGHUP, and hands the agent
 // one that has changed. Whatever goes wrong, the old one stays in use.

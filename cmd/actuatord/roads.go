@@ -58,6 +58,10 @@ func (r roads) client(id hub.ConnectionString, at func() time.Time) *https.Clien
 	return https.New(r.rest(id, at))
 }
 
+func (r roads) checkKey(ctx context.Context, id hub.ConnectionString, at func() time.Time, token string) error {
+	return https.CheckKey(ctx, r.rest(id, at), token)
+}
+
 func (r roads) time(ctx context.Context, id hub.ConnectionString, at func() time.Time, lax bool) (date, arrived time.Time, err error) {
 	return https.Time(ctx, r.rest(id, at), lax)
 }

@@ -85,7 +85,7 @@ func printLink(w io.Writer, s agent.Status, now time.Time) {
 	l := s.Link
 	switch {
 	case l.Phase == "" || l.Phase == "idle":
-		fmt.Fprint(w, "link\tnot begun\n")
+		fmt.Fprint(w, "link\tnot begun: it waits for a time to be trusted, for [clock] wait at most\n")
 	case l.Drain != "":
 		fmt.Fprintf(w, "link\t%s over %s for %s (%s)\n", l.Phase, l.Rung, span(now.Sub(l.Since)), l.Drain)
 	default:

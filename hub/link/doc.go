@@ -25,8 +25,8 @@
 // hub said, it only changes how long the wait is. Waits are drawn at random (full
 // jitter above a floor of 1 s), so that a fleet that lost its hub together does
 // not come back together. Polls are never nearer to each other than
-// Policy.PollEvery, settle visits than Policy.VisitEvery, whatever restarts and
-// clocks do; without a stable session a poll is never further away than PollEvery
+// Policy.PollEvery, settle visits than Policy.VisitEvery (but for Policy.Rush urgent
+// ones), whatever restarts and clocks do; without a stable session a poll is never further away than PollEvery
 // and the minute by which polls are spread. Two things may put one off: what the
 // hub asks for by Retry-After, and a drain of another kind. The same seed and the same inputs give the same answers.
 //

@@ -167,6 +167,10 @@ type Connect struct {
 	Blind      bool          // the queue should have been drained before, and could not be: what waits in it may be rejected by the hub
 }
 
+// Forget says that the hub has no subscription of ours any more: the SUBACK that is
+// remembered must not be, and that must be durable before anything else is done.
+type Forget struct{}
+
 // Subscribe asks for SUBSCRIBE on the session of this generation. It must be
 // answered by Subscribed, or end the session.
 type Subscribe struct{ Generation uint64 }
@@ -190,6 +194,7 @@ type OpenDrain struct {
 
 func (Probe) action()      {}
 func (Connect) action()    {}
+func (Forget) action()     {}
 func (Subscribe) action()  {}
 func (Disconnect) action() {}
 func (OpenDrain) action()  {}

@@ -41,7 +41,8 @@ const (
 type Policy struct {
 	FallbackAfter time.Duration // without a stable session for so long, polls begin
 	PollEvery     time.Duration // and are so far apart
-	VisitEvery    time.Duration // settle visits are at least so far apart
+	VisitEvery    time.Duration // settle visits are at least so far apart, but for
+	Rush          int           // so many urgent ones: see visiting
 }
 
 // Machine is the state of the link. It belongs to one goroutine. The zero value
@@ -143,7 +144,7 @@ func (m *Machine) forgive() {
 }
 
 func (m *Machine) enter(p phase, now time.Time) {
-	m.phase, m.since, m.due = p, now, time.Time{}
+	m.phase, m.since, m.due, m.blocked = p, now, time.Time{}, false
 }
 
 // attempt makes the next attempt at a session, or what must come before it.
@@ -153,7 +154,11 @@ func (m *Machine) attempt(now time.Time) []Action {
 		return m.connect(false, now)
 	case m.firstBlocked():
 		// The next first-subscribe drain is the next poll.
+		if m.err == nil {
+			m.note(&hub.Error{Class: hub.RetrySlowly, Cause: hub.CauseSubscription, Err: fmt.Errorf("the queue was drained %d times for a first SUBSCRIBE that did not come about: the next time is the next poll", m.firsts)})
+		}
 		m.enter(waiting, now)
+		m.blocked, m.blockedAt = true, now
 		m.due = m.pollDue()
 		return nil
 	}
@@ -191,19 +196,23 @@ func (m *Machine) connected(in Connected, now time.Time) []Action {
 	case in.Generation == m.generation && m.phase == connecting:
 		m.enter(up, now)
 		m.renew80, m.renew95, m.unsettled, m.owed, m.subscribed = in.Renew80, in.Renew95, 0, 0, false
-		if !in.Stored && m.subacked && !m.drainedFor {
-			// The hub has forgotten our subscription, and will reject what is
-			// queued once there is a new one.
-			m.subacked, m.forgotten = false, true
-			then := thenFirst
-			if m.firstBlocked() {
-				then = thenConnect // by way of the next poll
-			} else {
-				m.firsts++
+		var do []Action
+		if !in.Stored && (m.subacked || !m.forgotten && !m.past.LastSuback.IsZero()) {
+			// The hub has forgotten our subscription, and will reject what is queued
+			// once there is a new one. From this CONNECT on it has a session without.
+			do = []Action{Forget{}}
+			known := m.subacked
+			if m.subacked, m.forgotten = false, true; known && !m.drainedFor {
+				then := thenFirst
+				if m.firstBlocked() {
+					then = thenConnect // by way of the next poll
+				} else {
+					m.firsts++
+				}
+				return append(do, m.leave("the hub has forgotten our subscription: the queue is drained before a new one", then, now)...)
 			}
-			return m.leave("the hub has forgotten our subscription: the queue is drained before a new one", then, now)
 		}
-		return append([]Action{Subscribe{Generation: m.generation}}, m.depart(now)...)
+		return append(append(do, Subscribe{Generation: m.generation}), m.depart(now)...)
 	case in.Generation == m.generation && m.phase == up:
 		return nil
 	}
@@ -261,7 +270,7 @@ func (m *Machine) depart(now time.Time) []Action {
 	if m.phase != up {
 		return nil
 	}
-	if m.owed > 0 && !now.Before(m.visitFloor) {
+	if m.owed > 0 && !now.Before(m.nextVisit()) {
 		return m.leave("settle visit: deliveries are owed a reject, which MQTT cannot give", thenVisit, now)
 	}
 	if !passed(m.renew95) && (!passed(m.renew80) || m.unsettled > 0) {
@@ -340,7 +349,7 @@ func (m *Machine) Next() time.Time {
 		next = earlier(next, m.renew80)
 	}
 	if m.owed > 0 {
-		next = earlier(next, m.visitFloor)
+		next = earlier(next, m.nextVisit())
 	}
 	// Until the session is stable a tick is due then, to say so.
 	if m.subscribed && (m.failures > 0 || !m.unstable.IsZero()) {

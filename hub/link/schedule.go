@@ -17,6 +17,18 @@ const firstLimit = 3
 // receives a minute (docs/fleet.md).
 const pollSpread = time.Minute
 
+const (
+	// pressing is how many unsettled deliveries, one of them owed a reject, make a
+	// visit urgent: the hub may deliver no more, not even an "off". How many it
+	// leaves unacknowledged is not documented; the open-source gateway is shipped
+	// with 10 (hub document §2.4).
+	pressing = 8
+
+	// rushGap keeps urgent visits apart: the time for a session to show whether the
+	// last one has helped.
+	rushGap = 20 * time.Second
+)
+
 // growth bounds how far unreachable HTTPS stretches the time between visits.
 const growth = 4
 
@@ -33,6 +45,8 @@ type schedule struct {
 	resume    time.Time     // when the attempt is due that a poll came before
 
 	visitFloor time.Time // no visit before; zero: at once
+	rushFloor  time.Time // nor an urgent one before; zero: at once
+	rushSpent  time.Time // when all urgent visits will be to be had again, but for Policy.Rush
 	visited    bool      // in this run
 	deaf       int       // visits in a row to which HTTPS gave no answer
 
@@ -42,6 +56,8 @@ type schedule struct {
 	drainedFor bool      // the queue was drained for the CONNECT that follows
 	firsts     int       // first-subscribe drains since the last SUBACK
 	refused    bool      // a CONNACK has refused us since then
+	blocked    bool      // so the next drain, and its CONNECT, wait for a poll …
+	blockedAt  time.Time // … since then
 }
 
 // remember reads what the journal has kept. A stored time that lies ahead, or
@@ -55,8 +71,31 @@ func (m *Machine) remember(p Past, now time.Time) {
 	}
 	m.firsts = p.FirstDrains
 	m.pollFloor = floor(p.LastPoll, p.PollTrusted, p, m.policy.PollEvery, now)
-	m.visitFloor = floor(p.LastVisit, p.VisitTrusted, p, m.policy.VisitEvery, now)
+	m.visitsFrom(floor(p.LastVisit, p.VisitTrusted, p, m.policy.VisitEvery, now))
 	m.recall(p, now)
+}
+
+// visitsFrom is for when nothing is known but the last visit: all urgent ones count
+// as used up.
+func (m *Machine) visitsFrom(floor time.Time) {
+	m.visitFloor, m.rushFloor, m.rushSpent = floor, floor, floor
+}
+
+// visiting counts a visit. Those that are not urgent are VisitEvery apart; urgent
+// ones draw on a store of Rush, which fills by one in VisitEvery.
+func (m *Machine) visiting(now time.Time) {
+	every := m.policy.VisitEvery
+	m.rushSpent = later(m.rushSpent, now.Add(-time.Duration(m.policy.Rush)*every)).Add(every)
+	m.visitFloor, m.visited = later(now.Add(every), m.rushSpent), true
+	m.rushFloor = later(now.Add(min(rushGap, every)), m.rushSpent)
+}
+
+// nextVisit is when deliveries that are owed a reject are settled.
+func (m *Machine) nextVisit() time.Time {
+	if m.unsettled >= pressing {
+		return m.rushFloor
+	}
+	return m.visitFloor
 }
 
 // recall takes a SUBACK of an earlier run for good, if it is. First-subscribe
@@ -101,7 +140,7 @@ func (m *Machine) remind(wall, now time.Time) {
 		m.pollFloor = again(p.LastPoll, p.PollTrusted, m.policy.PollEvery)
 	}
 	if !m.visited && !p.LastVisit.IsZero() {
-		m.visitFloor = again(p.LastVisit, p.VisitTrusted, m.policy.VisitEvery)
+		m.visitsFrom(again(p.LastVisit, p.VisitTrusted, m.policy.VisitEvery))
 	}
 }
 
@@ -117,6 +156,9 @@ func (m *Machine) pollDue() time.Time {
 	since := m.unstable
 	if since.IsZero() {
 		since = m.since
+	}
+	if m.blocked {
+		return later(m.blockedAt, m.pollFloor).Add(m.spread) // no rung is being tried meanwhile
 	}
 	return later(since.Add(m.policy.FallbackAfter), m.pollFloor).Add(m.spread)
 }
@@ -139,7 +181,7 @@ func (m *Machine) open(k DrainKind, now time.Time) []Action {
 		m.resume = attempt
 		m.pollFloor, m.polled, m.spread = now.Add(m.policy.PollEvery), true, m.draw(pollSpread)
 	case Visit:
-		m.visitFloor, m.visited = now.Add(m.policy.VisitEvery), true
+		m.visiting(now)
 	}
 	return []Action{OpenDrain{Generation: m.generation, Kind: k, FirstDrains: m.firsts}}
 }
@@ -159,6 +201,9 @@ func (m *Machine) drained(in Drained, now time.Time) []Action {
 			m.deaf = 0
 		}
 		m.visitFloor = later(m.visitFloor.Add(m.policy.VisitEvery*time.Duration(min(m.deaf, growth-1))), now.Add(in.Wait))
+		if m.rushFloor = later(m.rushFloor, now.Add(in.Wait)); m.deaf > 0 {
+			m.rushFloor = m.visitFloor
+		}
 		m.drainedFor = clean
 		return m.connect(false, now) // the rung that we left works
 	}

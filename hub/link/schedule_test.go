@@ -4,6 +4,8 @@ import (
 	"io"
 	"testing"
 	"time"
+
+	"actuatord/hub"
 )
 
 // TestPolls: MQTT blocked from the start: the first poll after 5 minutes, then one
@@ -292,5 +294,91 @@ func TestRetryAfterOutlivesTheDrain(t *testing.T) {
 	m.Step(Drained{Generation: o.Generation, Err: errBusy, Wait: time.Hour}, noon)
 	if m.visitFloor.Before(noon.Add(time.Hour)) {
 		t.Errorf("the next visit is due in %v; want an hour", m.visitFloor.Sub(noon))
+	}
+}
+
+// TestUrgentVisits: when so much is unsettled that the hub may deliver no more, a
+// visit does not wait for its turn; Rush of them are to be had, and come back at the
+// pace of the others.
+func TestUrgentVisits(t *testing.T) {
+	rushed := policy
+	rushed.Rush = 3
+	b := newBench(t, 1)
+	b.m = New(1, rushed)
+	b.step(Start{recent})
+	b.run(time.Minute)
+	for range 60 {
+		b.step(Unsettled{N: pressing, Owed: 1})
+		b.run(10 * time.Second)
+	}
+	if n := len(b.visits); n != 1+3+2 { // the one that is free, the store, and what came to it in ten minutes
+		t.Errorf("%d visits in ten minutes: %v", n, b.visits)
+	}
+	for i := range b.visits[1:] {
+		if gap := b.visits[i+1].Sub(b.visits[i]); gap < rushGap {
+			t.Errorf("visit %d came after %v; want %v", i+1, gap, rushGap)
+		}
+	}
+	b.run(time.Hour)
+	n := len(b.visits)
+	for range 6 * 60 {
+		b.step(Unsettled{N: pressing, Owed: 1})
+		b.run(10 * time.Second)
+	}
+	if n = len(b.visits) - n; n > 12+3+1 {
+		t.Errorf("%d visits in an hour; want 12 and 3 urgent ones", n)
+	}
+	// What is not urgent keeps its distance, also behind urgent ones.
+	b = newBench(t, 1)
+	b.m = New(1, rushed)
+	b.step(Start{recent})
+	b.run(time.Minute)
+	b.step(Unsettled{N: 1, Owed: 1})
+	b.run(30 * time.Second)
+	b.step(Unsettled{N: pressing, Owed: 1})
+	last := b.now
+	for len(b.visits) < 3 && b.now.Before(last.Add(time.Hour)) {
+		b.step(Unsettled{N: 1, Owed: 1})
+		b.run(time.Second)
+	}
+	if gap := b.visits[2].Sub(b.visits[1]); gap != policy.VisitEvery {
+		t.Errorf("an ordinary visit came %v after an urgent one; want %v", gap, policy.VisitEvery)
+	}
+	// While HTTPS cannot be reached there is nothing to hurry for.
+	b = newBench(t, 1)
+	b.m, b.rest = New(1, rushed), false
+	b.step(Start{recent})
+	b.run(time.Minute)
+	for range 60 {
+		b.step(Unsettled{N: pressing, Owed: 1})
+		b.run(10 * time.Second)
+	}
+	if n := len(b.visits); n > 2 {
+		t.Errorf("%d visits in ten minutes without HTTPS: %v", n, b.visits)
+	}
+}
+
+// TestBlockedByDrains: after three first-subscribe drains without a SUBACK the next
+// waits for the next poll, says so, and restarts do not put that off.
+func TestBlockedByDrains(t *testing.T) {
+	past := Past{Wall: noon, Trusted: true, FirstDrains: firstLimit}
+	b := newBench(t, 1)
+	b.step(Start{past})
+	if s := b.m.Status(); s.Detail == "" || s.Class != hub.RetrySlowly {
+		t.Errorf("status %+v; want it said what it waits for", s)
+	}
+	b.run(pollSpread)
+	b.same("poll", "connect mqtt", "subscribe")
+	past.LastPoll, past.PollTrusted = noon.Add(-20*time.Minute), true
+	for n := range 4 { // starts, five minutes apart, that end before they are through
+		b = newBench(t, uint64(n))
+		b.now = noon.Add(time.Duration(n) * 90 * time.Second)
+		past.Wall = b.now
+		b.step(Start{past})
+		b.run(time.Minute)
+	}
+	b.run(2 * time.Minute)
+	if !b.session {
+		t.Errorf("no session 27 minutes after the last poll\n%s", b.transcript())
 	}
 }

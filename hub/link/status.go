@@ -20,7 +20,8 @@ type Status struct {
 	NextPoll    time.Time `json:"nextPoll,omitzero"`    // zero while a session is stable
 	NextVisit   time.Time `json:"nextVisit,omitzero"`   // zero unless deliveries are owed a reject
 	Stable      bool      `json:"stable"`
-	Attempts    int       `json:"attempts"` // that failed, or sessions lost, since the last stable session
+	Unstable    time.Time `json:"unstable,omitzero"` // since when there is no stable session; zero: there is one
+	Attempts    int       `json:"attempts"`          // that failed, or sessions lost, since the last stable session
 
 	// The last failure, until a session has been stable: a cause of package hub
 	// ("" if there is none), its class, and its text.
@@ -41,13 +42,13 @@ func (m *Machine) Status() Status {
 	if m.phase == draining {
 		s.Rung, s.Drain = RungHTTPS, m.drain.String()
 	}
-	if m.unstable.IsZero() {
+	if s.Unstable = m.unstable; m.unstable.IsZero() {
 		s.Stable = m.phase == up
 	} else if m.phase != idle {
 		s.NextPoll = m.pollDue()
 	}
 	if m.phase == up && m.owed > 0 {
-		s.NextVisit = m.visitFloor
+		s.NextVisit = m.nextVisit()
 	}
 	if m.err != nil {
 		s.Detail = m.err.Error()
@@ -59,4 +60,4 @@ func (m *Machine) Status() Status {
 func (m *Machine) Good() Rung { return m.good }
 
 // VisitDue tells whether a settle visit may begin at now.
-func (m *Machine) VisitDue(now time.Time) bool { return !now.Before(m.visitFloor) }
+func (m *Machine) VisitDue(now time.Time) bool { return !now.Before(m.nextVisit()) }
