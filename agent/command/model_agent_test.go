@@ -19,6 +19,7 @@ type conduct struct {
 	heldIsAcked       bool // what is owed a reject is completed
 	rejectIsAbandon   bool // in a drain, what is to be rejected is handed back
 	drainHurries      bool // a drain does not wait for locks of dead sessions
+	againIsLast       bool // what a dead session has delivered is no second sending, whatever has acted since
 	visitForgotten    bool // a session with something held is never left for it
 }
 
@@ -63,7 +64,7 @@ func (m *model) run(s *modelState, l Life, it modelItem, in Input) {
 func (m *model) duty(s *modelState, l Life, it modelItem, d Duty) *Input {
 	switch d {
 	case Look:
-		return m.look(s, l)
+		return m.look(s, l, it)
 	case MakePlan:
 		return m.plan(s, l, it)
 	case WriteStart:
@@ -84,8 +85,9 @@ func (m *model) duty(s *modelState, l Life, it modelItem, d Duty) *Input {
 		m.put(s, l.Record, it)
 		s.urgent = true
 	case Complete, Reject, Abandon:
-		it.arrival = 0
-		if !s.urgent || m.do.ackBeforeCommit {
+		it.arrival, it.again = 0, false
+		s.tell[it.msg] = s.tell[it.msg] || d == Reject && s.urgent
+		if !it.live || !s.urgent || m.do.ackBeforeCommit {
 			m.settle(s, modelSettle{it, d})
 			break
 		}
@@ -110,7 +112,7 @@ func (m *model) put(s *modelState, r Record, it modelItem) {
 	s.batch[m.slot(r.Key)] = m.abridged(r, m.class[it.msg])
 }
 
-func (m *model) look(s *modelState, l Life) *Input {
+func (m *model) look(s *modelState, l Life, it modelItem) *Input {
 	in := &Input{Kind: Found, Last: true}
 	slot := m.slot(l.Record.Key)
 	r := s.disk[slot]
@@ -123,7 +125,7 @@ func (m *model) look(s *modelState, l Life) *Input {
 	rec := m.record(slot, r)
 	in.Seen = &rec
 	for _, t := range rec.Touches {
-		in.Last = in.Last && m.newest(s, t).slot == slot+1
+		in.Last = in.Last && (m.newest(s, t).slot == slot+1 || it.again && m.do.againIsLast)
 	}
 	return in
 }
@@ -204,9 +206,10 @@ func (m *model) settleDrained(s *modelState, do modelSettle) {
 	if do.verb == Abandon {
 		s.failed[m.class[do.item.msg]] = do.item.msg + 1
 		s.taken = false
+		m.seen(s, do.item.msg)
 		return
 	}
-	s.request[0], s.asked = do, true
+	s.request, s.asked = do, true
 }
 
 // commit makes the batch durable and lets the settlements behind it leave.
@@ -238,6 +241,9 @@ func (m *model) write(s *modelState) {
 		s.disk[slot] = r
 		s.diskArrival = max(s.diskArrival, r.arrival)
 	}
+	for i, is := range s.tell {
+		s.told[i] = s.told[i] || is
+	}
 	for t, n := range s.batchNewest {
 		if n.slot != 0 {
 			s.diskNewest[t] = n
@@ -248,7 +254,7 @@ func (m *model) write(s *modelState) {
 
 func (m *model) clearBatch(s *modelState) {
 	s.batch, s.batchNewest = [modelKeys]modelRecord{}, [modelTargets]modelNewest{}
-	s.settles, s.nSettles, s.urgent = [modelLine]modelSettle{}, 0, false
+	s.settles, s.nSettles, s.urgent, s.tell = [modelLine]modelSettle{}, 0, false, [modelMessages]bool{}
 }
 
 // commitFails: the journal answers with an error, whatever the disk has. Nothing
@@ -268,14 +274,16 @@ func (m *model) commitFails(s *modelState, durable bool) {
 			m.resume(s, Input{Kind: Durable})
 		}
 	case m.do.errorIsNothing:
-		again := s.line
-		n := 0
+		var again []modelItem
 		for _, do := range s.settles[:s.nSettles] {
-			s.line[n] = do.item
-			n++
+			again = append(again, do.item)
 		}
-		n += copy(s.line[n:], again[:s.nLine])
-		s.nLine = uint8(n)
+		if s.hand.phase == Starting {
+			again = append(again, s.hand.item)
+			s.hand = modelLife{}
+		}
+		again = append(again, s.line[:s.nLine]...)
+		s.nLine = uint8(copy(s.line[:], again))
 		m.clearBatch(s)
 	default:
 		m.crash(s)
@@ -289,6 +297,7 @@ func (m *model) crash(s *modelState) {
 	}
 	m.hangUp(s, true)
 	m.clearBatch(s)
+	s.unseen = [modelKeys]uint8{}
 	s.line, s.nLine, s.hand, s.board = [modelLine]modelItem{}, 0, modelLife{}, nothing
 	s.down, s.arrival, s.careful = true, 0, false
 	m.forget(s)

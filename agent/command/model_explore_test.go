@@ -2,6 +2,8 @@ package command
 
 import (
 	"fmt"
+	"hash/maphash"
+	"slices"
 	"strings"
 )
 
@@ -19,62 +21,85 @@ func (e modelEvent) String() string {
 }
 
 // An exploration is the graph of every state that a model can reach, breadth
-// first, so that the trace to a fault is a shortest one.
+// first, so that the trace to a fault is a shortest one. A state is known by 128
+// bits of hash: among a million that two share one is as likely as not to be
+// noticed in this universe.
 type exploration struct {
-	ids    map[modelState]int32
-	states []modelState
+	seeds  [2]maphash.Seed
+	ids    map[[2]uint64]int32
+	ahead  []modelState // found and not yet visited
 	parent []int32
-	by     []modelEvent
-	good   [][]goodStep // by state: the steps that need no fault and no accident
+	by     []uint16 // the event that led to it, an index of events
+	ended  []bool
 	steps  int
-	fault  string // the first promise that was broken; empty: none
-	trace  []string
-}
 
-type goodStep struct {
-	to int32
-	by modelEvent
+	good    []int32 // where a state's good steps begin in to and via
+	to      []int32
+	via     []uint16
+	events  []modelEvent
+	numbers map[modelEvent]uint16
+
+	fault string // the first promise that was broken; empty: none
+	trace []string
 }
 
 // explore visits every state that m can reach from its start, until a promise is
 // broken or nothing is left, and then looks for states that good steps alone do
 // not bring to the end.
 func explore(m *model) *exploration {
-	x := &exploration{ids: map[modelState]int32{}}
+	x := &exploration{
+		seeds: [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()},
+		ids:   map[[2]uint64]int32{}, numbers: map[modelEvent]uint16{},
+	}
 	x.add(m.start(), -1, modelEvent{})
-	for id := int32(0); int(id) < len(x.states); id++ {
-		var good []goodStep
-		m.successors(x.states[id], func(by modelEvent, s modelState, isGood bool) {
+	for id := int32(0); len(x.ahead) > 0; id++ {
+		s := x.ahead[0]
+		x.ahead = x.ahead[1:]
+		if x.fault = m.check(&s); x.fault != "" {
+			x.trace = x.path(id)
+			return x
+		}
+		x.ended = append(x.ended, m.ended(&s))
+		x.good = append(x.good, int32(len(x.to)))
+		m.successors(s, func(by modelEvent, next modelState, good bool) {
 			x.steps++
-			to := x.add(s, id, by)
-			if isGood {
-				good = append(good, goodStep{to, by})
-			}
 			if m.fault != "" && x.fault == "" {
 				x.fault, x.trace = m.fault, append(x.path(id), by.String())
 			}
-		})
-		x.good = append(x.good, good)
-		if x.fault == "" {
-			if x.fault = m.check(&x.states[id]); x.fault != "" {
-				x.trace = x.path(id)
+			to := x.add(next, id, by)
+			if good {
+				x.to, x.via = append(x.to, to), append(x.via, x.number(by))
 			}
-		}
+		})
 		if x.fault != "" {
 			return x
 		}
 	}
-	x.converges(m)
+	x.good = append(x.good, int32(len(x.to)))
+	x.converges()
 	return x
 }
 
+func (x *exploration) states() int { return len(x.parent) }
+
+func (x *exploration) number(e modelEvent) uint16 {
+	n, known := x.numbers[e]
+	if !known {
+		n = uint16(len(x.events))
+		x.events = append(x.events, e)
+		x.numbers[e] = n
+	}
+	return n
+}
+
 func (x *exploration) add(s modelState, from int32, by modelEvent) int32 {
-	if id, known := x.ids[s]; known {
+	hash := [2]uint64{maphash.Comparable(x.seeds[0], s), maphash.Comparable(x.seeds[1], s)}
+	if id, known := x.ids[hash]; known {
 		return id
 	}
-	id := int32(len(x.states))
-	x.ids[s] = id
-	x.states, x.parent, x.by = append(x.states, s), append(x.parent, from), append(x.by, by)
+	id := int32(len(x.parent))
+	x.ids[hash] = id
+	x.ahead, x.parent, x.by = append(x.ahead, s), append(x.parent, from), append(x.by, x.number(by))
 	return id
 }
 
@@ -82,55 +107,47 @@ func (x *exploration) add(s modelState, from int32, by modelEvent) int32 {
 func (x *exploration) path(id int32) []string {
 	var back []string
 	for ; x.parent[id] >= 0; id = x.parent[id] {
-		back = append(back, x.by[id].String())
+		back = append(back, x.events[x.by[id]].String())
 	}
-	for i, j := 0, len(back)-1; i < j; i, j = i+1, j-1 {
-		back[i], back[j] = back[j], back[i]
-	}
+	slices.Reverse(back)
 	return back
 }
 
 // converges looks for what must not be in the graph of good steps: an end at
-// which something is left to do (nothing gets it done any more), and a cycle
+// which something is left to do (nothing gets it done any more), and a circle
 // (it can go on for ever without an end). Without both, every order of good steps
 // from every state ends, and ends well.
-func (x *exploration) converges(m *model) {
+func (x *exploration) converges() {
 	const unseen, open, closed = 0, 1, 2
-	color := make([]uint8, len(x.states))
-	type frame struct {
-		id   int32
-		next int
-	}
-	for root := range x.states {
+	color := make([]uint8, x.states())
+	type frame struct{ id, next int32 }
+	for root := range color {
 		if color[root] != unseen {
 			continue
 		}
 		color[root] = open
-		stack := []frame{{int32(root), 0}}
-		for len(stack) > 0 {
+		for stack := []frame{{int32(root), x.good[root]}}; len(stack) > 0; {
 			top := &stack[len(stack)-1]
-			if top.next == len(x.good[top.id]) {
-				if top.next == 0 && !m.ended(&x.states[top.id]) {
-					x.fault, x.trace = "stuck: something is left to do and no good step leads on", x.path(top.id)
+			if top.next == x.good[top.id+1] {
+				if x.good[top.id] == top.next && !x.ended[top.id] {
+					x.fault, x.trace = "stuck: something is left to do, and no good step leads on", x.path(top.id)
 					return
 				}
 				color[top.id] = closed
 				stack = stack[:len(stack)-1]
 				continue
 			}
-			step := x.good[top.id][top.next]
+			to := x.to[top.next]
 			top.next++
-			switch color[step.to] {
+			switch color[to] {
 			case unseen:
-				color[step.to] = open
-				stack = append(stack, frame{step.to, 0})
+				color[to] = open
+				stack = append(stack, frame{to, x.good[to]})
 			case open:
-				x.fault, x.trace = "livelock: good steps lead round in a circle", append(x.path(step.to), "and from here in a circle:")
-				inCycle := false
-				for _, f := range stack {
-					if inCycle = inCycle || f.id == step.to; inCycle {
-						x.trace = append(x.trace, x.good[f.id][f.next-1].by.String())
-					}
+				x.fault, x.trace = "livelock: good steps lead round in a circle", append(x.path(to), "and from here in a circle:")
+				from := slices.IndexFunc(stack, func(f frame) bool { return f.id == to })
+				for _, f := range stack[from:] {
+					x.trace = append(x.trace, x.events[x.via[f.next-1]].String())
 				}
 				return
 			}

@@ -73,6 +73,7 @@ type modelItem struct {
 	msg     int8
 	source  Source
 	live    bool // what delivered it is still there, and has not delivered it again
+	again   bool // a dead session of this run has delivered it, and it was not settled
 	arrival uint8
 }
 
@@ -110,9 +111,10 @@ type modelState struct {
 	acks    [modelMessages]ack // of the session, in order of receipt
 	nAcks   uint8
 	taken   bool                // the drain has a delivery that is not settled
-	request [1]modelSettle      // of the drain, on its way
+	request modelSettle         // of the drain, on its way
 	asked   bool                // there is one
 	failed  [modelMessages]int8 // by class: the message to abandon at the drain's end, from 1
+	unseen  [modelKeys]uint8    // by key: deliveries of dead sessions that nobody has settled
 	line    [modelLine]modelItem
 	nLine   uint8
 	hand    modelLife
@@ -134,11 +136,13 @@ type modelState struct {
 	crashes, links, faults, safes uint8 // that may still happen
 
 	// The witness.
-	edges  [modelMessages]uint8 // by class: first edges attempted
+	tried  [modelMessages]bool  // by class: a first edge was attempted
 	worked [modelMessages]bool  // by class: the board said that it succeeded
 	first  [modelMessages]uint8 // by class: its first arrival, as far as anybody can know
 	acted  [modelTargets]uint8  // the greatest first arrival of what has acted there
 	downs  [modelMessages]uint8 // by class: crashes while the board had it
+	tell   [modelMessages]bool  // the batch tells that it was refused, failed or interrupted
+	told   [modelMessages]bool  // and that is durable
 }
 
 // A modelMessage is what a sender sent.
@@ -279,7 +283,7 @@ func (m *model) inHand(l Life, it modelItem) modelLife {
 // renumber gives arrivals the smallest numbers in the same order: nothing depends
 // on more than which came first.
 func (s *modelState) renumber() {
-	var all []*uint8
+	all := make([]*uint8, 0, 64)
 	for i := range s.nLine {
 		all = append(all, &s.line[i].arrival)
 	}
@@ -292,10 +296,7 @@ func (s *modelState) renumber() {
 	for i := range modelMessages {
 		all = append(all, &s.first[i])
 	}
-	for i := range s.nSettles {
-		all = append(all, &s.settles[i].item.arrival)
-	}
-	all = append(all, &s.arrival, &s.diskArrival, &s.hand.item.arrival, &s.hand.rec.arrival, &s.request[0].item.arrival)
+	all = append(all, &s.arrival, &s.diskArrival, &s.hand.rec.arrival)
 	var used uint64
 	for _, n := range all {
 		used |= 1 << *n

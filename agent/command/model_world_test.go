@@ -45,7 +45,8 @@ func (m *model) hubSteps(s *modelState, try tryStep, fault tryFault) {
 	for i, p := range s.place {
 		switch {
 		case p == lockedSeen || p == lockedLost:
-			try("the lock lapses of", i, true, func(s *modelState) { m.requeue(s, int8(i)) })
+			// That takes a minute, and a drain that does not wait for it is over before.
+			try("the lock lapses of", i, p == lockedSeen || s.mode != drain, func(s *modelState) { m.requeue(s, int8(i)) })
 		case p == inDrain:
 			fault("the lock lapses early of", i, func(s *modelState) { m.requeue(s, int8(i)) })
 		case p == free && s.minute > 0 && m.messages[i].expires:
@@ -66,8 +67,18 @@ func (m *model) deliver(s *modelState, i int8, src Source) {
 	if c := m.class[i]; s.first[c] == 0 {
 		s.first[c] = s.arrival
 	}
-	s.line[s.nLine] = modelItem{i, src, true, s.arrival}
+	s.line[s.nLine] = modelItem{i, src, true, s.unseen[m.base[i]] > 0, s.arrival}
 	s.nLine++
+	if src == OverMQTT {
+		m.seen(s, i)
+	}
+}
+
+// seen notes that a message that a dead session delivered is not locked any more.
+func (m *model) seen(s *modelState, i int8) {
+	if s.unseen[m.base[i]] > 0 {
+		s.unseen[m.base[i]]--
+	}
 }
 
 func (s *modelState) next() int8 {
@@ -90,7 +101,7 @@ func (s *modelState) has(p place) bool {
 
 // linkSteps is what passes between the hub and the agent.
 func (m *model) linkSteps(s *modelState, try tryStep, fault tryFault) {
-	room := s.nLine+s.nSettles < modelLine
+	room := s.nLine+s.nSettles < modelLine-1 || s.nLine+s.nSettles < modelLine && s.hand.phase == Arrived
 	switch s.mode {
 	case noLink:
 		try("a session stands", -1, true, func(s *modelState) { s.mode = session })
@@ -143,10 +154,11 @@ func (m *model) drainSteps(s *modelState, room bool, try tryStep, fault tryFault
 	i := s.next()
 	switch {
 	case s.asked:
-		do := s.request[0]
-		answer := func(s *modelState) { s.request[0], s.asked, s.taken = modelSettle{}, false, false }
+		do := s.request
+		answer := func(s *modelState) { s.request, s.asked, s.taken = modelSettle{}, false, false }
 		try("the hub takes the settlement of", int(do.item.msg), true, func(s *modelState) {
 			if answer(s); s.place[do.item.msg] == inDrain { // otherwise 412
+				m.seen(s, do.item.msg)
 				s.place[do.item.msg] = map[Duty]place{Complete: completed, Reject: rejected}[do.verb]
 			}
 		})
@@ -203,8 +215,15 @@ func (s *modelState) bury(which func(modelItem) bool) {
 	for i := range s.line {
 		s.line[i].live = s.line[i].live && !which(s.line[i])
 	}
-	for i := range s.settles {
-		s.settles[i].item.live = s.settles[i].item.live && !which(s.settles[i].item)
+	var n uint8
+	for _, do := range s.settles[:s.nSettles] {
+		if !which(do.item) {
+			s.settles[n] = do
+			n++
+		}
+	}
+	for ; s.nSettles > n; s.nSettles-- {
+		s.settles[s.nSettles-1] = modelSettle{}
 	}
 	s.hand.item.live = s.hand.item.live && !which(s.hand.item)
 }
@@ -222,9 +241,14 @@ func (m *model) hangUp(s *modelState, crash bool) {
 			s.place[i] = lockedLost
 		}
 	}
+	for _, a := range s.acks[:s.nAcks] {
+		if m.do.againIsLast { // nothing else is decided by it
+			s.unseen[m.base[a.msg]]++
+		}
+	}
 	s.bury(func(modelItem) bool { return true })
 	s.mode, s.acks, s.nAcks = noLink, [modelMessages]ack{}, 0
-	s.taken, s.request[0], s.asked, s.failed = false, modelSettle{}, false, [modelMessages]int8{}
+	s.taken, s.request, s.asked, s.failed = false, modelSettle{}, false, [modelMessages]int8{}
 }
 
 // agentSteps is what the loop does when it can.
