@@ -48,7 +48,7 @@ func (it *item) same() sameAs { return sameAs{it.key, it.life.Record.Fingerprint
 // receive puts a session's delivery at the end of the line.
 func (a *Agent) receive(d hub.Delivery) {
 	it := a.arrived(d)
-	a.uplink.inSession = append(a.uplink.inSession, it.key)
+	a.uplink.inSession = append(a.uplink.inSession, a.unsettledUntil(it))
 	a.uplink.delivered = it.received
 	a.uplink.seen(it.key) // what a dead session had of it is no longer locked
 	a.join(it)
@@ -73,7 +73,7 @@ func (a *Agent) arrived(d hub.Delivery) *item {
 		source = command.OverHTTPS
 	}
 	l := a.newLife(source, m, c, undecoded)
-	return &item{life: l, delivery: d, received: time.Now(), key: l.Record.Key, again: a.uplink.outstanding[l.Record.Key] > 0}
+	return &item{life: l, delivery: d, received: time.Now(), key: l.Record.Key, again: a.uplink.left(l.Record.Key)}
 }
 
 func (a *Agent) newLife(s command.Source, m command.Message, c command.Command, undecoded *command.Refusal) command.Life {

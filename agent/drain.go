@@ -291,7 +291,7 @@ func (a *Agent) work() error {
 		a.raise(command.AlarmUnreachable, fmt.Sprintf("a poll could not look at the queue: %v", err))
 	}
 	if d.machine.Kind() == link.Visit {
-		a.visited(answered, err)
+		a.visited(answered, d.machine.Stuck(), err)
 	}
 	return a.perform(a.uplink.machine.Step(link.Drained{Generation: d.generation, Answered: answered, Err: err, Wait: wait}, now))
 }

@@ -85,7 +85,7 @@ func TestHeldExpires(t *testing.T) {
 		r.send("good", `{"target":"lamp","action":"toggle"}`)
 		settle(85 * time.Second)
 		r.fed(t, "good")
-		settle(30 * time.Second)
+		settle(110 * time.Second) // it expires, and the session stands long enough to be left for it
 		r.expect(t, "good", "done", "lamp on")
 		r.fed(t, "good", localhub.Success)
 		p.stop()

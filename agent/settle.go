@@ -93,13 +93,17 @@ const lockSure = 45 * time.Second
 // is being left there is nothing to wake up for either.
 func (a *Agent) releaseAt(now time.Time) time.Time {
 	u, policy := &a.uplink, a.o.Config.Hub.OnUnrejectable
-	if at := a.expiredAt(now); !at.IsZero() {
-		return at
-	}
-	if policy.Hold || !u.deaf || len(u.held) == 0 || u.session == nil || u.leaving || u.machine.VisitDue(now) {
+	if len(u.held) == 0 || u.session == nil || u.leaving {
 		return time.Time{}
 	}
-	return u.held[0].since.Add(policy.After)
+	at := a.expiredAt(now)
+	if policy.Hold || !u.deaf || u.machine.VisitDue(now) {
+		return at
+	}
+	if after := u.held[0].since.Add(policy.After); at.IsZero() || after.Before(at) {
+		return after
+	}
+	return at
 }
 
 // expiredAt is when the first held delivery, or a later one, will have expired at
@@ -107,7 +111,7 @@ func (a *Agent) releaseAt(now time.Time) time.Time {
 // none does, or the clock cannot say.
 func (a *Agent) expiredAt(now time.Time) (at time.Time) {
 	u := &a.uplink
-	if u.session == nil || u.leaving || !a.clock.Trusted() {
+	if !a.clock.Trusted() {
 		return at
 	}
 	for _, h := range u.held {
@@ -116,12 +120,21 @@ func (a *Agent) expiredAt(now time.Time) (at time.Time) {
 			continue
 		}
 		when := now.Add(e.Sub(a.now()) + hubsClock)
-		if when.After(h.it.received.Add(hubsClock)) && (at.IsZero() || when.Before(at)) { // else it came although it had: a new session would not help
+		came := when.After(h.it.received.Add(hubsClock)) // before it expired; else a new session would not spare us it
+		if stable := u.since.Add(letStand); when.Before(stable) {
+			when = stable
+		}
+		if came && (at.IsZero() || when.Before(at)) {
 			at = when
 		}
 	}
 	return at
 }
+
+// letStand is how long a session stands before it is left for an expired message: long
+// enough to count as stable, or messages that expire each minute would make the link
+// look bad.
+const letStand = 150 * time.Second
 
 // hubsClock is how far behind ours the hub's clock may be before an expired message
 // is delivered once more, which costs a session: a few seconds, by its Date.
@@ -135,9 +148,11 @@ func (a *Agent) release(now time.Time) error {
 	for at := a.releaseAt(now); !at.IsZero() && !now.Before(at); at = a.releaseAt(now) {
 		it := u.held[0].it
 		if expired := a.expiredAt(now); !expired.IsZero() && !now.Before(expired) {
+			u.leaving = true
 			return a.perform(u.machine.Step(link.Renew{Why: "a message that was to be rejected has expired at the hub: what is behind it can be completed"}, now))
 		}
 		if now.Sub(it.received) > lockSure {
+			u.leaving = true
 			return a.perform(u.machine.Step(link.Renew{Why: "a message that is to be completed must be delivered afresh"}, now))
 		}
 		u.held = u.held[1:]
@@ -157,12 +172,12 @@ func (a *Agent) release(now time.Time) error {
 }
 
 // visited takes what came of a settle visit: err is why it ended before the queue
-// was empty. A hub that is busy will have time; one that says no for good, or no
+// was empty, stuck that one settlement after the other failed. A hub that is busy will have time; one that says no for good, or no
 // answer at all, means that MQTT is all there is.
-func (a *Agent) visited(answered bool, err error) {
+func (a *Agent) visited(answered, stuck bool, err error) {
 	u := &a.uplink
 	_, refused := said(err)
-	u.deaf = err != nil && (refused && hub.ClassOf(err) != hub.RetrySoon || !refused && !answered)
+	u.deaf = err != nil && (refused && hub.ClassOf(err) != hub.RetrySoon || !refused && (!answered || stuck))
 	switch {
 	case err == nil:
 		a.clear(command.AlarmUnrejectable)

@@ -40,16 +40,17 @@ type uplink struct {
 	cancel     context.CancelFunc
 	giveUp     context.CancelFunc // ends the attempt under way
 
-	inSession   []command.Key        // what the present session delivered, in order, from the oldest unsettled on
-	delivered   time.Time            // when a session last delivered something
-	outstanding map[command.Key]int  // what dead sessions delivered and nobody has settled since
-	held        []held               // deliveries of this session that are owed a reject
-	owed        map[sameAs]time.Time // since when, over sessions
-	deaf        bool                 // HTTPS was of no use at the last settle visit …
-	deafAt      time.Time            // … or an earlier one
-	blind       bool                 // the CONNECT under way was not preceded by the drain that it needed
-	leaving     bool                 // the session is being left
-	strayed     bool                 // a CONNECT without a journal may have made a session at the hub
+	inSession   []unsettled                 // what the present session delivered, in order, from the oldest unsettled on
+	delivered   time.Time                   // when a session last delivered something
+	outstanding map[command.Key]outstanding // what dead sessions delivered and nobody has settled since
+	held        []held                      // deliveries of this session that are owed a reject
+	owed        map[sameAs]time.Time        // since when, over sessions
+	deaf        bool                        // HTTPS was of no use at the last settle visit …
+	deafAt      time.Time                   // … or an earlier one
+	since       time.Time                   // of the session
+	blind       bool                        // the CONNECT under way was not preceded by the drain that it needed
+	leaving     bool                        // the session is being left
+	strayed     bool                        // a CONNECT without a journal may have made a session at the hub
 }
 
 // close ends every goroutine that works for the uplink.
@@ -60,16 +61,6 @@ func (u *uplink) close() {
 	}
 	if u.drain != nil && !u.drain.busy { // a request under way closes it at its end
 		go u.drain.client.Close()
-	}
-}
-
-// seen takes note that a message that a dead session delivered has been settled.
-func (u *uplink) seen(k command.Key) {
-	switch n := u.outstanding[k]; {
-	case n > 1:
-		u.outstanding[k] = n - 1
-	case n == 1:
-		delete(u.outstanding, k)
 	}
 }
 
@@ -234,6 +225,7 @@ func (a *Agent) connected(generation uint64, s *mqtt.Session, err error) error {
 		return a.perform(a.uplink.machine.Step(link.Refused{Generation: generation, Err: err}, now))
 	}
 	u := &a.uplink
+	u.since = now
 	u.session, u.subscribed, u.leaving, u.told, u.cause, u.held, u.inSession = s, false, false, [2]int{}, nil, nil, nil
 	a.log.Info("session", "generation", s.Generation(), "stored", s.SessionPresent())
 	// A session that the hub has kept had its SUBSCRIBE, unless drains say otherwise:
@@ -346,19 +338,6 @@ func (a *Agent) sessionEnded() error {
 	return nil
 }
 
-// bury remembers what the session leaves unsettled: its last deliveries, since
-// PUBACKs leave in the order of receipt.
-func (u *uplink) bury() {
-	n := min(u.session.Unsettled(), len(u.inSession))
-	if u.outstanding == nil || len(u.outstanding) > owedMost { // what the hub itself has forgotten piles up
-		u.outstanding = map[command.Key]int{}
-	}
-	for _, k := range u.inSession[len(u.inSession)-n:] {
-		u.outstanding[k]++
-	}
-	u.session, u.subscribed, u.held, u.inSession = nil, false, nil, nil
-}
-
 // tellUnsettled lets the machine know whether a renewal would cost a redelivery,
 // and whether there is something that only a settle visit can answer.
 func (a *Agent) tellUnsettled() error {
@@ -373,22 +352,4 @@ func (a *Agent) tellUnsettled() error {
 		return a.perform(u.machine.Step(link.Unsettled{N: n, Owed: len(u.held)}, time.Now()))
 	}
 	return nil
-}
-
-// carrier is how a report can travel now: over which session or drain. The zero
-// value: not at all.
-type carrier struct {
-	publish    func(context.Context, hub.Telemetry) error
-	generation uint64
-	session    bool
-}
-
-func (u *uplink) carrier() carrier {
-	switch {
-	case u.subscribed:
-		return carrier{u.session.Publish, u.session.Generation(), true}
-	case u.drain != nil && u.drain.heard() && !(u.drain.ended && u.drain.flushBy.IsZero()):
-		return carrier{u.drain.send, u.drain.generation, false}
-	}
-	return carrier{}
 }

@@ -224,5 +224,8 @@ func (d *Drain) Result(now time.Time) (answered bool, wait time.Duration, err er
 	return d.answered, wait, d.err
 }
 
+// Stuck reports whether it ended because one settlement after the other failed.
+func (d *Drain) Stuck() bool { return d.failed >= settleTries }
+
 // Kind is what the drain is for.
 func (d *Drain) Kind() DrainKind { return d.kind }

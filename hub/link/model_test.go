@@ -38,9 +38,9 @@ func modelScenarios() []modelScenario {
 		{name: "hub and people", past: known, only: people, accidents: 3},
 		{name: "first start, hub and people", only: people, accidents: 3},
 		{name: "power and clock", past: known, only: power, accidents: 3},
-		{name: "urgent visits", past: known, rush: 2, only: []string{"messages come", "power cut"}, accidents: 4, horizon: 15 * time.Minute},
-		{name: "HTTPS only, anything", past: known, shut: true, accidents: 1},
-		{name: "first start, HTTPS only, anything", shut: true, accidents: 1},
+		{name: "urgent visits", past: known, rush: 2, only: []string{"messages come", "power cut"}, accidents: 4, horizon: 6 * time.Minute},
+		{name: "HTTPS only, anything", past: known, shut: true, accidents: 1, horizon: 40 * time.Minute},
+		{name: "first start, HTTPS only, anything", shut: true, accidents: 1, horizon: 40 * time.Minute},
 	}
 }
 

@@ -1,0 +1,83 @@
+package agent
+
+import (
+	"context"
+	"time"
+
+	"actuatord/agent/command"
+	"actuatord/hub"
+)
+
+// unsettled is a delivery of the present session that is not settled yet.
+type unsettled struct {
+	key   command.Key
+	until time.Time // when the hub has given it up at the latest, as far as is known
+}
+
+// outstanding is what dead sessions delivered of a key and nobody has settled since.
+type outstanding struct {
+	n     int
+	until time.Time // of the last of them
+}
+
+// leftFor bounds how long what a dead session had is expected to come again: the
+// hub's default for a message's life. Behind it a message without an id is a new one.
+const leftFor = time.Hour
+
+func (a *Agent) unsettledUntil(it *item) unsettled {
+	until := it.received.Add(leftFor)
+	if e := it.delivery.Message.Expiry; !e.IsZero() && a.clock.Trusted() {
+		if expired := it.received.Add(e.Sub(a.now())); expired.Before(until) {
+			until = expired
+		}
+	}
+	return unsettled{it.key, until}
+}
+
+// left reports whether a delivery of k that comes now is one that a dead session had.
+func (u *uplink) left(k command.Key) bool {
+	o := u.outstanding[k]
+	return o.n > 0 && time.Now().Before(o.until)
+}
+
+// seen takes note that a message that a dead session delivered has been settled, or
+// delivered again.
+func (u *uplink) seen(k command.Key) {
+	o := u.outstanding[k]
+	if o.n--; o.n > 0 {
+		u.outstanding[k] = o
+		return
+	}
+	delete(u.outstanding, k)
+}
+
+// bury remembers what the session leaves unsettled: its last deliveries, since
+// PUBACKs leave in the order of receipt.
+func (u *uplink) bury() {
+	n := min(u.session.Unsettled(), len(u.inSession))
+	if u.outstanding == nil || len(u.outstanding) > owedMost { // what the hub itself has forgotten piles up
+		u.outstanding = map[command.Key]outstanding{}
+	}
+	for _, left := range u.inSession[len(u.inSession)-n:] {
+		u.outstanding[left.key] = outstanding{u.outstanding[left.key].n + 1, left.until}
+	}
+	u.session, u.subscribed, u.held, u.inSession = nil, false, nil, nil
+}
+
+// carrier is how a report can travel now: over which session or drain. The zero
+// value: not at all.
+type carrier struct {
+	publish    func(context.Context, hub.Telemetry) error
+	generation uint64
+	session    bool
+}
+
+func (u *uplink) carrier() carrier {
+	switch {
+	case u.subscribed:
+		return carrier{u.session.Publish, u.session.Generation(), true}
+	case u.drain != nil && u.drain.heard() && !(u.drain.ended && u.drain.flushBy.IsZero()):
+		return carrier{u.drain.send, u.drain.generation, false}
+	}
+	return carrier{}
+}
