@@ -68,14 +68,17 @@ func TestIdentity(t *testing.T) {
 			t.Errorf("the taken id was reported %q", got)
 		}
 		r.expect(t, "off-1", "done", "pump off")
-		refused := 0
+		refused := map[string]bool{} // reports come at least once
 		for _, rep := range r.reports() {
 			if rep.MessageID == "" && rep.Reason == command.IDRequired {
-				refused++
+				refused[rep.ReportID] = true
 			}
 		}
-		if refused != 1 {
-			t.Errorf("%d reports of id-required; want one", refused)
+		if len(refused) != 1 {
+			t.Errorf("%d reports of id-required; want one", len(refused))
+		}
+		if n := r.count(localhub.KindCompleted, "#9"); n != 0 || r.count(localhub.KindDeadLettered, "#9") != 1 {
+			t.Errorf("what was refused id-required was completed %d times; want it rejected", n)
 		}
 		p.stop()
 	})

@@ -28,7 +28,7 @@ type item struct {
 	received time.Time
 	key      command.Key // before another command was found under it
 	result   board.Result
-	again    bool          // a dead session of this run has delivered it, and it was not settled
+	again    bool          // a dead session of this run has delivered it, it was done then, and not settled
 	reply    chan<- Answer // of a local command
 }
 
@@ -73,7 +73,7 @@ func (a *Agent) arrived(d hub.Delivery) *item {
 		source = command.OverHTTPS
 	}
 	l := a.newLife(source, m, c, undecoded)
-	return &item{life: l, delivery: d, received: time.Now(), key: l.Record.Key, again: a.uplink.left(l.Record.Key)}
+	return &item{life: l, delivery: d, received: time.Now(), key: l.Record.Key, again: a.uplink.done(l.Record.Key)}
 }
 
 func (a *Agent) newLife(s command.Source, m command.Message, c command.Command, undecoded *command.Refusal) command.Life {

@@ -8,16 +8,10 @@ import (
 	"actuatord/hub"
 )
 
-// unsettled is a delivery of the present session that is not settled yet.
+// unsettled is a delivery of a session that is not settled yet.
 type unsettled struct {
-	key   command.Key
+	it    *item
 	until time.Time // when the hub has given it up at the latest, as far as is known
-}
-
-// outstanding is what dead sessions delivered of a key and nobody has settled since.
-type outstanding struct {
-	n     int
-	until time.Time // of the last of them
 }
 
 // leftFor bounds how long what a dead session had is expected to come again: the
@@ -31,21 +25,26 @@ func (a *Agent) unsettledUntil(it *item) unsettled {
 			until = expired
 		}
 	}
-	return unsettled{it.key, until}
+	return unsettled{it, until}
 }
 
-// left reports whether a delivery of k that comes now is one that a dead session had.
-func (u *uplink) left(k command.Key) bool {
-	o := u.outstanding[k]
-	return o.n > 0 && time.Now().Before(o.until)
+// done reports whether a delivery of k that comes now is one that a dead session had,
+// and that was carried out, or found to have been. The hub delivers in order, so it
+// is the oldest of them.
+func (u *uplink) done(k command.Key) bool {
+	left := u.outstanding[k]
+	if len(left) == 0 || !time.Now().Before(left[0].until) {
+		return false
+	}
+	r := left[0].it.life.Record
+	return r.State == command.Done && r.Key == k
 }
 
 // seen takes note that a message that a dead session delivered has been settled, or
 // delivered again.
 func (u *uplink) seen(k command.Key) {
-	o := u.outstanding[k]
-	if o.n--; o.n > 0 {
-		u.outstanding[k] = o
+	if left := u.outstanding[k]; len(left) > 1 {
+		u.outstanding[k] = left[1:]
 		return
 	}
 	delete(u.outstanding, k)
@@ -56,10 +55,10 @@ func (u *uplink) seen(k command.Key) {
 func (u *uplink) bury() {
 	n := min(u.session.Unsettled(), len(u.inSession))
 	if u.outstanding == nil || len(u.outstanding) > owedMost { // what the hub itself has forgotten piles up
-		u.outstanding = map[command.Key]outstanding{}
+		u.outstanding = map[command.Key][]unsettled{}
 	}
 	for _, left := range u.inSession[len(u.inSession)-n:] {
-		u.outstanding[left.key] = outstanding{u.outstanding[left.key].n + 1, left.until}
+		u.outstanding[left.it.key] = append(u.outstanding[left.it.key], left)
 	}
 	u.session, u.subscribed, u.held, u.inSession = nil, false, nil, nil
 }

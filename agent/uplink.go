@@ -42,7 +42,7 @@ type uplink struct {
 
 	inSession   []unsettled                 // what the present session delivered, in order, from the oldest unsettled on
 	delivered   time.Time                   // when a session last delivered something
-	outstanding map[command.Key]outstanding // what dead sessions delivered and nobody has settled since
+	outstanding map[command.Key][]unsettled // what dead sessions delivered and nobody has settled since
 	held        []held                      // deliveries of this session that are owed a reject
 	owed        map[sameAs]time.Time        // since when, over sessions
 	deaf        bool                        // HTTPS was of no use at the last settle visit …
