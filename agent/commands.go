@@ -180,7 +180,7 @@ func (a *Agent) look(it *item) (*command.Input, error) {
 		if err != nil {
 			return nil, err
 		}
-		in.Last = in.Last && (n.Key == key || it.again) // no second sending, whatever has acted since
+		in.Last = in.Last && (n.Key == key || it.again && rec.Action != "safe") // no second sending, whatever has acted since; "all safe" is right at any time
 	}
 	return in, nil
 }

@@ -123,3 +123,20 @@ func TestExpiringMinuteByMinute(t *testing.T) {
 		p.stop()
 	})
 }
+
+// TestForgottenAndBlind: the hub has forgotten us, 443 is closed, and the SUBSCRIBE that
+// follows has it reject what was queued: an alarm says so.
+func TestForgottenAndBlind(t *testing.T) {
+	bubble(t, localhub.Options{}, func(t *testing.T, r *rig) {
+		r.known(t)
+		r.inject(t, localhub.Fault{Packet: localhub.PacketConnect, Effect: localhub.Forget})
+		r.noREST.Store(true)
+		r.send("on", `{"target":"pump","action":"on"}`)
+		p := r.start()
+		settle(10 * time.Minute)
+		if got := r.alarms(); !slices.Contains(got, "first-subscribe raised") {
+			t.Errorf("alarms %q; want it said that the queue was not emptied", got)
+		}
+		p.stop()
+	})
+}

@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"time"
 
 	"actuatord/hub"
@@ -33,7 +34,7 @@ func (a *Agent) reload(r Reload) error {
 		defer cancel()
 		err := a.o.CheckKey(ctx, r.Identity, at, token)
 		a.post(u.ctx, func() error {
-			if _, answered := said(err); answered && hub.CauseOf(err) == hub.CauseCredential {
+			if status, _ := said(err); status.Status == http.StatusUnauthorized {
 				r.Done <- fmt.Errorf("the hub does not take the new connection string: %w", err)
 				return nil
 			}

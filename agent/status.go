@@ -52,7 +52,9 @@ type Output struct {
 func (a *Agent) status(now time.Time) Status {
 	s := a.bareStatus(now)
 	s.Waiting, s.History, s.Journal = len(a.line.waiting), a.journal.History().State.String(), a.journal.Stats()
-	s.LastPoll, s.Concluded = a.facts.LastPoll, a.concluded
+	if s.Concluded = a.concluded; a.facts.PollTrusted { // a date of a wrong clock says nothing
+		s.LastPoll = a.facts.LastPoll
+	}
 	if s.Concluded > 0 {
 		s.PerCmd = (s.Journal.Written - a.before) / s.Concluded
 	}

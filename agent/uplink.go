@@ -50,6 +50,7 @@ type uplink struct {
 	since       time.Time                   // of the session
 	blind       bool                        // the CONNECT under way was not preceded by the drain that it needed
 	leaving     bool                        // the session is being left
+	forgot      bool                        // the hub has no subscription of ours, as it said
 	strayed     bool                        // a CONNECT without a journal may have made a session at the hub
 }
 
@@ -110,6 +111,7 @@ func (a *Agent) perform(actions []link.Action) error {
 			}
 			a.connect(do)
 		case link.Forget:
+			a.uplink.forgot = true
 			a.note(func(f *persist.LinkFacts) { f.LastSuback = time.Time{} })
 			if err := a.commit(); err != nil {
 				return err
@@ -230,7 +232,7 @@ func (a *Agent) connected(generation uint64, s *mqtt.Session, err error) error {
 	a.log.Info("session", "generation", s.Generation(), "stored", s.SessionPresent())
 	// A session that the hub has kept had its SUBSCRIBE, unless drains say otherwise:
 	// this one's own is the only one since the last SUBACK.
-	if kept := s.SessionPresent() && a.facts.FirstDrains <= 1 && !a.opened.Fresh; u.blind && !kept {
+	if kept := s.SessionPresent() && a.facts.FirstDrains <= 1 && !a.opened.Fresh && !u.forgot && !u.strayed; u.blind && !kept {
 		a.raise(command.AlarmFirstSubscribe, "the queue could not be emptied over HTTPS before the first SUBSCRIBE: the hub may have rejected what was waiting")
 	}
 	if err := a.judgeHistory(s.SessionPresent()); err != nil {
@@ -288,7 +290,7 @@ func (a *Agent) subscribed(s *mqtt.Session, err error) error {
 		go s.Close()
 		return nil
 	}
-	a.uplink.subscribed = true
+	a.uplink.subscribed, a.uplink.forgot, a.uplink.strayed = true, false, false
 	a.outbox.more = true
 	now, trusted := a.now(), a.clock.Trusted()
 	if a.facts.FirstDrains > 0 || trusted && now.Sub(a.facts.LastSuback).Abs() >= subackEvery {

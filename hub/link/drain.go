@@ -170,7 +170,7 @@ func (d *Drain) Step(in DrainInput, now time.Time) DrainDo {
 }
 
 func (d *Drain) settled(in Settled, now time.Time) DrainDo {
-	if in.Err == nil {
+	if d.err = in.Err; in.Err == nil {
 		d.ceiling, d.failed = 0, 0
 		return d.again(now, now)
 	}

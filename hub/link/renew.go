@@ -10,7 +10,7 @@ import (
 func (m *Machine) credentials(now time.Time) []Action {
 	m.firsts = 0
 	if m.phase == up {
-		m.failures = 0
+		m.failures, m.refused = 0, false
 		return m.leave("new credentials", thenConnect, now)
 	}
 	return m.afresh("new credentials", now)
