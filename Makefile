@@ -8,7 +8,7 @@ SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null)
 export PREFIX BINARY VERSION
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test-quick cross install uninstall clean
+.PHONY: help build demo test test-quick torture bench cross install uninstall clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' Makefile
@@ -24,6 +24,13 @@ test: ## the whole gate, as .ci/run calls it (fetches missing tools when root)
 
 test-quick: ## formatting, vet and the tests without race detector: while you work
 	@./test/gate/gate.sh quick
+
+torture: ## real processes, killed and cut off in every way, and a judge (FLAGS="-for 40m -devices 4 -seed 17")
+	@go run ./test/torture $(FLAGS)
+
+bench: ## latency, flash, memory and start beside what they are measured against (5 min; a quiet machine)
+	@TMPDIR=/var/tmp go test -run '^$$' -bench . -count 5 ./persist
+	@go run ./test/bench $(FLAGS)
 
 cross: ## both programs for every board, into dist/, with checksums and sizes
 	@./cross-build.sh

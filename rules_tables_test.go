@@ -69,27 +69,30 @@ func houseTables() tables {
 				"actuatord/agent/...", "actuatord/board", "actuatord/board/linux", "actuatord/board/sim", "actuatord/handlers",
 				"actuatord/hub", "actuatord/hub/dial", "actuatord/hub/https", "actuatord/hub/link", "actuatord/hub/mqtt", "actuatord/persist", "actuatord/systemd", unix,
 			}, // never hub/localhub: the device carries no hub
-			"cmd/c2d":      {"actuatord/hub", "actuatord/hub/localhub"},
-			"test/demo":    {}, // drives the programs, as a person would
-			"test/mutants": {}, // drives the compiler
-			"test/site":    {"actuatord/board/sim", "actuatord/hub", "actuatord/hub/localhub"},
+			"cmd/c2d":            {"actuatord/hub", "actuatord/hub/localhub"},
+			"test/demo":          {}, // drives the programs, as a person would
+			"test/bench":         {"actuatord/agent/command", "actuatord/board", "actuatord/board/sim", "actuatord/hub", "actuatord/hub/localhub", "actuatord/persist", bbolt, unix},
+			"test/mutants":       {}, // drives the compiler
+			"test/torture":       {"actuatord/hub", "actuatord/hub/localhub", "actuatord/test/torture/judge", unix},
+			"test/torture/judge": {"actuatord/hub/localhub"}, // the record's words; nothing of the device
+			"test/site":          {"actuatord/board/sim", "actuatord/hub", "actuatord/hub/localhub"},
 
 			"persist/persisttest": {unix},
 			"tools/powerdisk":     {unix, "github.com/hanwen/go-fuse/v2/..."}, // a module of its own: nothing that ships sees it
 		},
 
 		keptStd: map[string][]string{
-			"net":         {"agent/control", "board/linux", "cmd/actuatord", "cmd/c2d", "hub/dial", "hub/https", "hub/localhub", "hub/mqtt", "systemd", "test/demo", "test/site"}, // cmd/actuatord: names, for check --online; it opens no socket
-			"net/http":    {"hub/https", "hub/localhub"},                                                                                                                          // hub/https: for reading and writing, not its Transport
-			"crypto/tls":  {"cmd/c2d", "hub/dial", "hub/https", "hub/localhub", "hub/mqtt", "test/site"},
-			"os/exec":     {"persist", "persist/persisttest", "test/demo", "test/mutants", "test/site"}, // persist: the child that checks the journal
-			"unsafe":      {"board/linux", "persist/persisttest", "tools/powerdisk"},                    // ioctl; memory shared by two processes
+			"net":         {"agent/control", "board/linux", "cmd/actuatord", "cmd/c2d", "hub/dial", "hub/https", "hub/localhub", "hub/mqtt", "systemd", "test/bench", "test/demo", "test/site", "test/torture"}, // cmd/actuatord: names, for check --online; it opens no socket
+			"net/http":    {"hub/https", "hub/localhub"},                                                                                                                                                        // hub/https: for reading and writing, not its Transport
+			"crypto/tls":  {"cmd/c2d", "hub/dial", "hub/https", "hub/localhub", "hub/mqtt", "test/bench", "test/site", "test/torture"},
+			"os/exec":     {"persist", "persist/persisttest", "test/bench", "test/demo", "test/mutants", "test/site", "test/torture"}, // persist: the child that checks the journal
+			"unsafe":      {"board/linux", "persist/persisttest", "tools/powerdisk"},                                                  // ioctl; memory shared by two processes
 			"C":           {},
 			"plugin":      {},
 			"math/rand":   {}, // v2 has a seed and no global state worth having
 			"reflect":     {},
 			"expvar":      {},
-			"flag":        {"cmd/actuatord", "cmd/c2d", "test/demo"},
+			"flag":        {"cmd/actuatord", "cmd/c2d", "test/bench", "test/demo", "test/torture"},
 			"testing":     {"board/boardtest", "persist/persisttest", "test/site"},
 			"runtime/cgo": {},
 		},
@@ -105,6 +108,8 @@ func houseTables() tables {
 				"three that close a socket when the end comes"},
 			"board":         {2, "the keeper, which owns outputs and leases until Close; one worker a bus, so that a stuck bus holds up only itself"},
 			"cmd/actuatord": {3, "the control socket and reloads, until the daemon's context ends; opening a board that may hang, where the process ends without it"},
+			"test/bench":    {6, "serves the hub's two ports; the service manager's side of sd_notify and what closes it; waits for a started process; two that kill one that is late"},
+			"test/torture":  {5, "the hub's listeners, a sender and a mischief-maker a device, and a daemon's keeper, all ended by the run's context"},
 			"cmd/c2d":       {2, "reads standard input, which knows no cancelling: ends with the process; serves HTTPS beside MQTT, until either cannot or the end"},
 			"hub/https": {2, "sending a request while its answer is read, until it is written or the connection is closed, which both end before the call does; " +
 				"closing the connection under a request whose context ended"},

@@ -214,7 +214,7 @@ func (a *Agent) wait(ctx context.Context) (stopped bool, err error) {
 // due is the earliest time at which something has to happen by itself.
 func (a *Agent) due() time.Time {
 	at, now := a.upkeep, time.Now()
-	for _, t := range []time.Time{a.line.retryAt, a.pending.due(), a.uplink.machine.Next(), a.drainDue(now), a.timekeeping.sync, a.releaseAt(now), a.outbox.retryAt, a.alarms.look, a.pulse.at} {
+	for _, t := range []time.Time{a.line.retryAt, a.pending.due(), a.uplink.machine.Next(), a.drainDue(now), a.timekeeping.sync, a.releaseAt(now), a.outbox.retryAt, a.outbox.backAt, a.alarms.look, a.pulse.at} {
 		if !t.IsZero() && t.Before(at) {
 			at = t
 		}
@@ -244,6 +244,9 @@ func (a *Agent) tick(now time.Time) error {
 	}
 	if t := a.outbox.retryAt; !t.IsZero() && !now.Before(t) {
 		a.outbox.retryAt = time.Time{}
+	}
+	if t := a.outbox.backAt; !t.IsZero() && !now.Before(t) {
+		a.outbox.backAt, a.outbox.more = time.Time{}, true
 	}
 	a.watchFaults(now)
 	a.beat(now)

@@ -59,12 +59,15 @@ type outbox struct {
 	pause   time.Duration
 	shy     time.Duration // 0: no report is to blame
 	spare   time.Time     // no report over a session before
+	backAt  time.Time     // when the first at the back is tried again; zero: it is not waited for
 }
 
 // A suspect is a report that was on its way when a session ended.
 type suspect struct {
 	seq    uint64
 	losses int
+	pause  time.Duration // at the back: doubles with each loss …
+	next   time.Time     // … and it is not tried again before
 }
 
 type attempt struct {
@@ -85,7 +88,7 @@ func (a *Agent) send() error {
 		return nil
 	}
 	for o.more {
-		rep, err := a.nextReport()
+		rep, err := a.nextReport(by)
 		if err != nil || rep == nil {
 			return err
 		}
@@ -111,7 +114,13 @@ func (o *outbox) onto(by carrier, now time.Time) (blamed uint64) {
 	}
 	if l := o.last; l.seq != 0 && l.generation != by.generation {
 		o.last = attempt{}
-		if l.session && !l.survived {
+		switch {
+		case !l.session || l.survived:
+		case len(o.back) > 0 && o.back[0].seq == l.seq: // it alone has to wait: others pass it
+			b := &o.back[0]
+			b.pause = min(max(2*b.pause, firstShy), longestShy)
+			b.next = now.Add(b.pause)
+		default:
 			o.shy = min(max(2*o.shy, firstShy), longestShy)
 			o.spare = now.Add(o.shy)
 		}
@@ -132,7 +141,7 @@ func (o *outbox) blame(seq uint64) uint64 {
 		if o.back[0].losses++; o.back[0].losses < backAfter {
 			return 0
 		}
-		o.back = append(o.back[1:], suspect{seq: seq})
+		o.back = append(o.back[1:], suspect{seq: seq, pause: o.back[0].pause, next: o.back[0].next})
 		return seq
 	}
 	if o.head.seq != seq {
@@ -141,7 +150,8 @@ func (o *outbox) blame(seq uint64) uint64 {
 	if o.head.losses++; o.head.losses < backAfter {
 		return 0
 	}
-	o.sent, o.back = seq, append(o.back, suspect{seq: seq})
+	o.sent, o.back = seq, append(o.back, suspect{seq: seq, pause: o.shy, next: o.spare})
+	o.shy, o.spare = 0, time.Time{} // the others are not to blame
 	return seq
 }
 
@@ -156,7 +166,7 @@ func (o *outbox) settled(seq uint64) {
 
 // nextReport is the report to send now: the oldest, or if there is no other the
 // first of those at the back. nil: none.
-func (a *Agent) nextReport() (*command.Report, error) {
+func (a *Agent) nextReport(over carrier) (*command.Report, error) {
 	o := &a.outbox
 	next, err := a.journal.Outbox(o.sent, 1)
 	if err != nil {
@@ -165,7 +175,12 @@ func (a *Agent) nextReport() (*command.Report, error) {
 	if len(next) > 0 {
 		return &next[0], nil
 	}
+	o.backAt = time.Time{}
 	for len(o.back) > 0 {
+		if next := o.back[0].next; over.session && time.Now().Before(next) {
+			o.backAt = next
+			break
+		}
 		seq := o.back[0].seq
 		if next, err = a.journal.Outbox(seq-1, 1); err != nil {
 			return nil, unknown(err)

@@ -176,6 +176,18 @@ func TestReportsSpareTheLink(t *testing.T) {
 		if got := p.raised(); len(got) != 0 {
 			t.Errorf("raised %q; want nothing: no other device has our id", got)
 		}
+		// Other reports flow past it, and their success does not bring it forward.
+		before = s.strikes.Load()
+		for n := range 6 * 60 {
+			r.send(fmt.Sprint("m", n), `{"target":"lamp","action":"toggle"}`)
+			settle(time.Minute)
+		}
+		if n := s.strikes.Load() - before; n > 8 || len(outboxOf(p)) > 2 {
+			t.Errorf("%d tries in six hours with a command a minute, %d reports waiting; want about one an hour, and the one", n, len(outboxOf(p)))
+		}
+		if got := p.raised(); len(got) != 0 {
+			t.Errorf("raised %q with traffic", got)
+		}
 		s.on.Store(false)
 		settle(3 * time.Hour)
 		if got := r.outcomes("poison"); len(got) != 1 {
