@@ -3,7 +3,6 @@ package agent
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"time"
 
 	"actuatord/hub"
@@ -34,7 +33,7 @@ func (a *Agent) reload(r Reload) error {
 		defer cancel()
 		err := a.o.CheckKey(ctx, r.Identity, at, token)
 		a.post(u.ctx, func() error {
-			if status, _ := said(err); status.Status == http.StatusUnauthorized {
+			if status, _ := said(err); status.Status == 401 {
 				r.Done <- fmt.Errorf("the hub does not take the new connection string: %w", err)
 				return nil
 			}

@@ -26,15 +26,16 @@ type modelKey struct {
 	sent, clean, blind, stored, holds, forgot, trusted bool
 	lastPoll                                           int
 	visits                                             [3]int
-	many                                               bool
+	many, broken                                       bool
 	rushFloor, rushSpent, blocked                      int
 	pollTrusted, visitTrusted, suback                  bool
 	firstDrains, lastRung, accidents                   int
 }
 
 // bucket is d in steps that grow with it: a second up to ten, five up to five
-// minutes, half a minute beyond. Each is below every difference between two times
-// that the machine makes one of in that range.
+// minutes, half a minute beyond. Worlds that differ by less count as one, and the
+// first that was found stands for them: of all that is left out here, this alone may
+// hide something.
 func bucket(d time.Duration) int {
 	switch abs := d.Abs(); {
 	case abs <= 10*time.Second:
@@ -132,7 +133,7 @@ func explore(m *model, from modelWorld) *exploration {
 
 func (x *exploration) add(w modelWorld, from int32, by string) {
 	k := w.key()
-	k.firstDrains |= map[bool]int{true: 1 << 8, false: 0}[w.fault != ""]
+	k.broken = w.fault != ""
 	hash := [2]uint64{maphash.Comparable(x.seed, k), maphash.Comparable(x.seed, struct {
 		modelKey
 		again bool
