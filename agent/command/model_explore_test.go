@@ -22,8 +22,8 @@ func (e modelEvent) String() string {
 
 // An exploration is the graph of every state that a model can reach, breadth
 // first, so that the trace to a fault is a shortest one. A state is known by 128
-// bits of hash: among a million that two share one is as likely as not to be
-// noticed in this universe.
+// bits of hash: that two of some millions share one is less likely than a fault of
+// the memory.
 type exploration struct {
 	seeds  [2]maphash.Seed
 	ids    map[[2]uint64]int32

@@ -55,6 +55,9 @@ func TestModel(t *testing.T) {
 	for _, sc := range modelScenarios() {
 		if testing.Short() {
 			sc.accidents = 1
+			if sc.shut { // long enough for a poll, and one too early behind it
+				sc.horizon = 12 * time.Minute
+			}
 		}
 		t.Run(sc.name, func(t *testing.T) {
 			t.Parallel()

@@ -29,7 +29,7 @@ func (r *run) print(v judge.Verdict, took time.Duration) (guilty bool) {
 		fmt.Printf("without a session for too long, and started anew: %s\n", strings.Join(r.alone, ", "))
 	}
 	if len(r.last) > 0 {
-		fmt.Printf("waited for last: %d, such as %s\n", len(r.last), r.last[0])
+		fmt.Printf("waited for last: %d, such as %s\n", len(r.last), strings.Join(r.last[:min(len(r.last), 5)], "; "))
 	}
 	var odd []string
 	for _, s := range r.stations {
