@@ -133,7 +133,8 @@ func (a *Agent) expiredAt(now time.Time) (at time.Time) {
 
 // letStand is how long a session stands before it is left for an expired message: long
 // enough to count as stable, or messages that expire each minute would make the link
-// look bad.
+// look bad; and, as lockSure, beyond the 30 s in which the machine puts a renewal off,
+// or the loop would be woken for it without a pause.
 const letStand = 150 * time.Second
 
 // hubsClock is how far behind ours the hub's clock may be before an expired message
@@ -148,11 +149,9 @@ func (a *Agent) release(now time.Time) error {
 	for at := a.releaseAt(now); !at.IsZero() && !now.Before(at); at = a.releaseAt(now) {
 		it := u.held[0].it
 		if expired := a.expiredAt(now); !expired.IsZero() && !now.Before(expired) {
-			u.leaving = true
 			return a.perform(u.machine.Step(link.Renew{Why: "a message that was to be rejected has expired at the hub: what is behind it can be completed"}, now))
 		}
 		if now.Sub(it.received) > lockSure {
-			u.leaving = true
 			return a.perform(u.machine.Step(link.Renew{Why: "a message that is to be completed must be delivered afresh"}, now))
 		}
 		u.held = u.held[1:]
@@ -172,8 +171,9 @@ func (a *Agent) release(now time.Time) error {
 }
 
 // visited takes what came of a settle visit: err is why it ended before the queue
-// was empty, stuck that one settlement after the other failed. A hub that is busy will have time; one that says no for good, or no
-// answer at all, means that MQTT is all there is.
+// was empty, stuck that one settlement after the other failed. A hub that is busy
+// will have time; one that says no for good, or no answer at all, means that MQTT is
+// all there is.
 func (a *Agent) visited(answered, stuck bool, err error) {
 	u := &a.uplink
 	_, refused := said(err)

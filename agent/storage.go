@@ -179,13 +179,13 @@ func (a *Agent) tellOutage(o *outage, now time.Time) {
 	within, cancel := context.WithTimeout(a.uplink.ctx, 2*connectWithin)
 	o.cancel, o.ended, o.at = cancel, make(chan struct{}), time.Time{}
 	ended, tell := o.ended, a.teller(t)
-	a.uplink.strayed = true
 	go func() {
 		defer close(ended)
 		defer cancel()
-		err := tell(within)
+		strayed, err := tell(within)
 		a.post(a.uplink.ctx, func() error {
 			o.cancel = nil
+			a.uplink.strayed = a.uplink.strayed || strayed
 			if err == nil {
 				o.told = true
 				a.log.Info("the hub was told of the storage alarm")
@@ -204,23 +204,24 @@ func (a *Agent) tellOutage(o *outage, now time.Time) {
 // teller answers what takes t to the hub outside the loop. HTTPS first: it leaves
 // no trace on the queue. A session, which is the way where 443 is blocked, may have
 // the hub deliver what is queued; nothing is subscribed or acknowledged, so it
-// stays there, and costs each message one of its deliveries.
-func (a *Agent) teller(t hub.Telemetry) func(context.Context) error {
+// stays there, locked for a minute at most. strayed: a CONNECT was tried, and the hub
+// may have a session of ours from it.
+func (a *Agent) teller(t hub.Telemetry) func(context.Context) (strayed bool, err error) {
 	id, at, token := a.uplink.identity, a.at(), a.token()
-	return func(ctx context.Context) error {
+	return func(ctx context.Context) (strayed bool, err error) {
 		within, cancel := context.WithTimeout(ctx, requestWithin)
 		defer cancel()
 		c := a.o.REST(id, at)
-		err := c.Send(within, token, t)
+		err = c.Send(within, token, t)
 		c.Close()
 		if err == nil {
-			return nil
+			return false, nil
 		}
 		s, connectErr := a.o.Connect(ctx, link.RungMQTT, 0, id, at, token)
 		if connectErr != nil {
-			return errors.Join(err, connectErr)
+			return true, errors.Join(err, connectErr)
 		}
 		defer s.Close()
-		return s.Publish(ctx, t)
+		return true, s.Publish(ctx, t)
 	}
 }

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"actuatord/agent/command"
@@ -12,6 +13,7 @@ import (
 type unsettled struct {
 	it    *item
 	until time.Time // when the hub has given it up at the latest, as far as is known
+	open  bool      // no PUBACK of it can have left before its session ended
 }
 
 // leftFor bounds how long what a dead session had is expected to come again: the
@@ -25,7 +27,7 @@ func (a *Agent) unsettledUntil(it *item) unsettled {
 			until = expired
 		}
 	}
-	return unsettled{it, until}
+	return unsettled{it: it, until: until}
 }
 
 // done reports whether a delivery of k that comes now is one that a dead session had,
@@ -33,8 +35,8 @@ func (a *Agent) unsettledUntil(it *item) unsettled {
 // is the oldest of them.
 func (u *uplink) done(k command.Key) bool {
 	left := u.outstanding[k]
-	if len(left) == 0 || !time.Now().Before(left[0].until) {
-		return false
+	if len(left) == 0 || !left[0].open || !time.Now().Before(left[0].until) {
+		return false // what may be gone from the hub does not stand in for a new message of the same words
 	}
 	r := left[0].it.life.Record
 	return r.State == command.Done && r.Key == k
@@ -51,13 +53,23 @@ func (u *uplink) seen(k command.Key) {
 }
 
 // bury remembers what the session leaves unsettled: its last deliveries, since
-// PUBACKs leave in the order of receipt.
+// PUBACKs leave in the order of receipt. That may be some too many, which have drains
+// look for longer than they need: the session counts what the loop has not had yet,
+// and a PUBACK that is on its way.
 func (u *uplink) bury() {
 	n := min(u.session.Unsettled(), len(u.inSession))
+	for k, left := range u.outstanding {
+		if left = slices.DeleteFunc(left, func(l unsettled) bool { return !time.Now().Before(l.until) }); len(left) == 0 {
+			delete(u.outstanding, k)
+		} else {
+			u.outstanding[k] = left
+		}
+	}
 	if u.outstanding == nil || len(u.outstanding) > owedMost { // what the hub itself has forgotten piles up
 		u.outstanding = map[command.Key][]unsettled{}
 	}
 	for _, left := range u.inSession[len(u.inSession)-n:] {
+		left.open = u.session.Holds(left.it.delivery.Seq)
 		u.outstanding[left.it.key] = append(u.outstanding[left.it.key], left)
 	}
 	u.session, u.subscribed, u.held, u.inSession = nil, false, nil, nil

@@ -1,6 +1,7 @@
 package link
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -69,6 +70,7 @@ type Machine struct {
 	subscribed bool
 	renew80    time.Time
 	renew95    time.Time
+	because    string // why at renew95, where it is not the token's age
 
 	failures int // since the last stable session
 	early    int // sessions in a row that ended early
@@ -195,7 +197,7 @@ func (m *Machine) connected(in Connected, now time.Time) []Action {
 	switch {
 	case in.Generation == m.generation && m.phase == connecting:
 		m.enter(up, now)
-		m.renew80, m.renew95, m.unsettled, m.owed, m.subscribed = in.Renew80, in.Renew95, 0, 0, false
+		m.renew80, m.renew95, m.because, m.unsettled, m.owed, m.subscribed = in.Renew80, in.Renew95, "", 0, 0, false
 		var do []Action
 		if !in.Stored && (m.subacked || !m.forgotten && !m.past.LastSuback.IsZero()) {
 			// The hub has forgotten our subscription, and will reject what is queued
@@ -285,7 +287,7 @@ func (m *Machine) depart(now time.Time) []Action {
 	} else {
 		m.early = 0
 	}
-	return m.leave("renew token", then, now)
+	return m.leave(cmp.Or(m.because, "renew token"), then, now)
 }
 
 func (m *Machine) leave(why string, next then, now time.Time) []Action {

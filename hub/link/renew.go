@@ -40,7 +40,7 @@ func (m *Machine) renew(why string, now time.Time) []Action {
 	case m.phase != up:
 		return nil
 	case now.Sub(m.since) < earlyClose:
-		m.renew95 = earlier(m.renew95, m.since.Add(earlyClose))
+		m.renew95, m.because = earlier(m.renew95, m.since.Add(earlyClose)), why
 		return nil
 	}
 	return m.leave(why, thenConnect, now)

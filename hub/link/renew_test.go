@@ -48,7 +48,7 @@ func TestSteppedClock(t *testing.T) {
 	b.lines = nil
 	b.step(Resign{})
 	b.run(earlyClose)
-	b.same("leave: renew token", "connect mqtt", "subscribe")
+	b.same("leave: the clock was set", "connect mqtt", "subscribe")
 	b.run(time.Hour)
 	b.lines = nil
 	b.step(Resign{})

@@ -29,7 +29,8 @@ const (
 	rushGap = 20 * time.Second
 )
 
-// growth bounds how far unreachable HTTPS stretches the time between visits.
+// growth bounds how far visits that fail stretch the time between them. Also those
+// that are answered, with "no": each keeps the session away for minutes.
 const growth = 4
 
 // schedule is what bounds drains: the times before which none may begin. All are
@@ -46,9 +47,9 @@ type schedule struct {
 
 	visitFloor time.Time // no visit before; zero: at once
 	rushFloor  time.Time // nor an urgent one before; zero: at once
-	rushSpent  time.Time // when all urgent visits will be to be had again, but for Policy.Rush
+	rushSpent  time.Time // until then the store of urgent visits is empty; Policy.Rush times VisitEvery later it is full
 	visited    bool      // in this run
-	deaf       int       // visits in a row to which HTTPS gave no answer
+	deaf       int       // visits in a row that failed: without an answer, or with one that settles nothing
 
 	subacked   bool      // the hub has a subscription of ours, as far as we know
 	subackAt   time.Time // when, in this run or earlier
