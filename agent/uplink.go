@@ -72,12 +72,15 @@ func (u *uplink) leave() {
 	if u.session == nil {
 		return
 	}
-	s := u.session
-	go s.Close()
+	gone := make(chan struct{})
+	go func() {
+		defer close(gone)
+		u.session.Close()
+	}()
 	late := time.NewTimer(leaveWithin)
 	defer late.Stop()
 	select {
-	case <-s.Done():
+	case <-gone:
 	case <-late.C:
 	}
 }

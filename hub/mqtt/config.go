@@ -20,6 +20,9 @@ const (
 	pingLimit = 20 * time.Second
 	// drainLimit bounds how long Close waits for PUBACKs to be written.
 	drainLimit = 5 * time.Second
+	// hangUpLimit bounds the wait for the hub to close the connection behind
+	// DISCONNECT: a slow round trip of a mobile link, and half of quiesce.
+	hangUpLimit = time.Second
 	// How long paho may take to write what it holds and DISCONNECT, in
 	// milliseconds; and to notice that it need not, on a broken connection.
 	quiesce, quiesceBroken = 2000, 250

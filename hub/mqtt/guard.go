@@ -24,30 +24,39 @@ type guard struct {
 	// stop the clock of a synctest bubble, and a write may wait long.
 	writing chan struct{}
 
+	over  chan struct{} // closed by the reader: nothing more comes
+	ended sync.Once     // closes it
+
 	mu     sync.Mutex // guards what follows
 	first  error
 	report func(error)
 }
 
 func newGuard(conn, raw net.Conn, limit int) *guard {
-	return &guard{Conn: conn, raw: raw, frames: frames{limit: limit}, writing: make(chan struct{}, 1)}
+	return &guard{Conn: conn, raw: raw, frames: frames{limit: limit}, writing: make(chan struct{}, 1), over: make(chan struct{})}
 }
 
 // Read gives bytes to paho only after their frame was found good. Paho asks for
 // a header byte by byte, so a bad length is seen before anything is allocated.
 func (g *guard) Read(p []byte) (int, error) {
 	n, err := g.Conn.Read(p)
-	if bad := g.frames.inspect(p[:n]); bad != nil {
-		g.fail(bad)
-		return 0, bad
+	bad := g.frames.inspect(p[:n])
+	if bad != nil {
+		n, err = 0, bad
+	} else if err != nil {
+		bad = lost("read from the hub", err)
 	}
 	if err != nil {
-		g.fail(lost("read from the hub", err))
+		g.fail(bad)
+		g.ended.Do(func() { close(g.over) })
 	}
 	return n, err
 }
 
-// Write sends one whole packet: paho writes each with one call.
+// Write sends one whole packet: paho writes each with one call. Behind DISCONNECT it
+// waits a moment for the hub to hang up, as it should (MQTT 3.1.1 §3.14.4): only then
+// has the hub let the session's deliveries go, which the next GET asks for, and is a
+// new CONNECT sure not to meet this connection.
 func (g *guard) Write(p []byte) (int, error) {
 	g.writing <- struct{}{}
 	defer func() { <-g.writing }()
@@ -62,8 +71,17 @@ func (g *guard) Write(p []byte) (int, error) {
 	n, err := g.Conn.Write(p)
 	if err != nil {
 		g.fail(lost("write to the hub", err))
+		return n, err
 	}
-	return n, err
+	if len(p) > 0 && p[0]>>4 == typeDisconnect {
+		late := time.NewTimer(hangUpLimit)
+		defer late.Stop()
+		select {
+		case <-g.over:
+		case <-late.C:
+		}
+	}
+	return n, nil
 }
 
 // SetDeadline is called by paho around CONNECT and CONNACK: only its half for

@@ -13,6 +13,7 @@ import (
 	"math/big"
 	"net"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -79,6 +80,7 @@ type peer struct {
 	in   chan packets.ControlPacket
 	mute chan struct{} // closed: PINGREQ is not answered any more
 	stop chan struct{} // closed: nothing is read any more
+	late atomic.Int64  // nanoseconds between DISCONNECT and hanging up
 }
 
 // read takes the next packet that is not a PINGREQ; nil when the connection has
@@ -99,6 +101,12 @@ func (p *peer) run() {
 		}
 		if _, ping := packet.(*packets.PingreqPacket); !ping {
 			p.in <- packet
+			if _, bye := packet.(*packets.DisconnectPacket); bye {
+				go func() {
+					time.Sleep(time.Duration(p.late.Load() + 1)) // what is sent with DISCONNECT is read
+					_ = p.conn.Close()
+				}()
+			}
 			continue
 		}
 		select {
