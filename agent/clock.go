@@ -154,6 +154,6 @@ func (a *Agent) begin(now time.Time) error {
 	return a.perform(u.machine.Step(link.Start{Past: link.Past{
 		Wall: a.now(), Trusted: a.clock.Trusted(),
 		LastPoll: f.LastPoll, PollTrusted: f.PollTrusted, LastVisit: f.LastVisit, VisitTrusted: f.VisitTrusted,
-		LastSuback: f.LastSuback, FirstDrains: int(f.FirstDrains), Rung: link.Rung(f.Rung),
+		LastSuback: f.LastSuback, FirstDrains: int(f.FirstDrains), Starts: int(f.Starts), Rung: link.Rung(f.Rung),
 	}}, now))
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"actuatord/agent/command"
@@ -32,10 +34,10 @@ type drain struct {
 	resigned   bool                                                   // the clock was set: what an old token was answered says nothing
 	ops        []func(ctx context.Context, token string) func() error // the answer is run in the loop
 	busy       bool
-	unsure     bool              // a request got no answer, so a message may be locked unseen
-	seq        uint64            // of the last delivery
-	locks      map[uint64]string // of deliveries not yet settled, by seq
-	failed     map[sameAs]string // what is to be abandoned at the end, with its newest lock
+	unsure     bool                // a request got no answer, so a message may be locked unseen
+	seq        uint64              // of the last delivery
+	locks      map[uint64]string   // of deliveries not yet settled, by seq
+	failed     map[sameAs][]string // the locks of what is to be abandoned at the end
 	ended      bool
 	flushBy    time.Time
 	enqueue    func(ctx context.Context, op func(context.Context, string) func() error) bool // from any goroutine; false: the drain is over
@@ -81,7 +83,7 @@ func (a *Agent) openDrain(do link.OpenDrain) error {
 	a.note(func(f *persist.LinkFacts) {
 		switch do.Kind {
 		case link.Poll:
-			f.LastPoll, f.PollTrusted = wall, trusted
+			f.LastPoll, f.PollTrusted, f.Starts = wall, trusted, 0
 		case link.Visit:
 			f.LastVisit, f.VisitTrusted = wall, trusted
 		}
@@ -107,7 +109,7 @@ func (a *Agent) openDrain(do link.OpenDrain) error {
 		unsure:     unsure,
 		generation: do.Generation, machine: link.NewDrain(uint64(now.UnixNano()), do.Kind, horizon, now),
 		client: a.o.REST(u.identity, a.at()), token: a.token(),
-		locks: map[uint64]string{}, failed: map[sameAs]string{},
+		locks: map[uint64]string{}, failed: map[sameAs][]string{},
 	}
 	d := u.drain
 	d.enqueue = func(ctx context.Context, op func(context.Context, string) func() error) bool {
@@ -140,7 +142,7 @@ func (a *Agent) drainStep(in link.DrainInput, now time.Time) {
 			d.flushBy = now.Add(flushFor)
 			a.outbox.more = true
 		}
-		for _, lock := range d.failed {
+		for _, lock := range slices.Concat(slices.Collect(maps.Values(d.failed))...) {
 			d.ops = append(d.ops, func(ctx context.Context, token string) func() error {
 				err := d.client.Abandon(ctx, token, lock)
 				return func() error {
@@ -172,8 +174,10 @@ func (a *Agent) got(d *drain, r https.Received, ok bool, err error) error {
 	d.seq++
 	d.locks[d.seq] = r.Lock
 	it := a.arrived(hub.Delivery{Message: r.Message, Fault: r.Fault, Via: hub.HTTPS, Session: d.generation, Seq: d.seq})
-	if same := it.same(); d.failed[same] != "" {
-		d.failed[same] = r.Lock // it was tried in this drain: the newest lock is what will be abandoned
+	if same := it.same(); d.failed[same] != nil {
+		// It was tried in this drain. Its earlier lock has lapsed, or was another
+		// message's of the same words: each is let go.
+		d.failed[same] = append(d.failed[same], r.Lock)
 		a.drainStep(link.Settled{}, now)
 		return nil
 	}
@@ -213,7 +217,7 @@ func (a *Agent) settleDrained(it *item, verb command.Duty) {
 	lock := d.locks[it.delivery.Seq]
 	delete(d.locks, it.delivery.Seq)
 	if verb == command.Abandon {
-		d.failed[it.same()] = lock
+		d.failed[it.same()] = append(d.failed[it.same()], lock)
 		a.uplink.seen(it.key)
 		a.drainStep(link.Settled{}, time.Now())
 		return

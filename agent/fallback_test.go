@@ -200,6 +200,27 @@ func TestPollsOverRestarts(t *testing.T) {
 	})
 }
 
+// TestPollOfARestlessBoard: MQTT's packets vanish, and no run is long enough to fall
+// back: the queue is looked at all the same, 25 minutes apart.
+func TestPollOfARestlessBoard(t *testing.T) {
+	bubble(t, localhub.Options{DefaultTTL: 48 * time.Hour}, func(t *testing.T, r *rig) {
+		r.known(t)
+		r.mute = func(ctx context.Context) (net.Conn, error) {
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}
+		r.send("on", story[0].body)
+		began := time.Now()
+		for time.Since(began) < 3*time.Hour {
+			p := r.start()
+			settle(50 * time.Second)
+			p.stop()
+		}
+		r.expect(t, "on", "done", "pump on")
+		r.spaced(t, 25*time.Minute, 28*time.Minute)
+	})
+}
+
 // TestVisitsOverRestarts: garbage all the time, and a process that restarts every
 // few minutes: no more settle visits an hour than configured.
 func TestVisitsOverRestarts(t *testing.T) {

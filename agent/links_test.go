@@ -219,6 +219,35 @@ func TestRegisterThatFails(t *testing.T) {
 	})
 }
 
+// TestTwiceFailedInAPoll: two messages of the same words that fail in the same poll are
+// both let go at its end.
+func TestTwiceFailedInAPoll(t *testing.T) {
+	bubble(t, localhub.Options{DefaultTTL: 48 * time.Hour}, func(t *testing.T, r *rig) {
+		r.known(t)
+		r.noMQTT.Store(true)
+		p := r.start()
+		settle(time.Minute)
+		p.sim.FailTransfers("1", 1_000_000, syscall.ENXIO)
+		for range 2 {
+			r.send("write", `{"target":"dac","action":"write","register":64,"bytes":"0fff"}`)
+		}
+		settle(10 * time.Minute)
+		n := 0
+		for _, e := range r.hub.Events() {
+			if e.Kind == localhub.KindReleased && e.Text == "abandoned" {
+				n++
+			}
+		}
+		if n != 2 {
+			t.Errorf("%d of the two were let go", n)
+		}
+		p.sim.FailTransfers("1", 0, nil)
+		settle(27 * time.Minute)
+		r.fed(t, "write", localhub.Success, localhub.Success)
+		p.stop()
+	})
+}
+
 // TestBothWays: the same message over MQTT and HTTPS, with the link pulled at any
 // moment, acts once.
 func TestBothWays(t *testing.T) {

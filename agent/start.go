@@ -61,6 +61,7 @@ func (a *Agent) recover() error {
 	if h, changed := a.aged(now); changed {
 		a.pending.batch.History(h)
 	}
+	a.note(func(f *persist.LinkFacts) { f.Starts = uint8(min(int(f.Starts)+1, 255)) })
 	a.pending.urge(time.Now())
 	a.log.Info("start", "version", a.o.Version, "after", cause, "started", len(left), "leases", len(leases), "history", a.journal.History().State.String())
 	return a.commit()

@@ -296,6 +296,10 @@ func (a *Agent) subscribed(s *mqtt.Session, err error) error {
 	a.uplink.subscribed, a.uplink.forgot, a.uplink.strayed = true, false, false
 	a.outbox.more = true
 	now, trusted := a.now(), a.clock.Trusted()
+	if a.facts.Starts > 0 {
+		a.note(func(f *persist.LinkFacts) { f.Starts = 0 })
+		a.pending.lazily(time.Now())
+	}
 	if a.facts.FirstDrains > 0 || trusted && now.Sub(a.facts.LastSuback).Abs() >= subackEvery {
 		a.note(func(f *persist.LinkFacts) {
 			if f.FirstDrains = 0; trusted { // without a date the next start drains first, which costs one request

@@ -19,7 +19,7 @@ const (
 	leaseVersion    = 1
 	reportVersion   = 1
 	countersVersion = 1
-	linkVersion     = 2
+	linkVersion     = 3
 	historyVersion  = 1
 	identityVersion = 1
 )

@@ -70,8 +70,8 @@ func TestStoredForms(t *testing.T) {
 		"newest": {encodeNewest(command.Newest{Key: "m:1", Arrival: 2, Sent: at}), "\x01\x03m:1\x02\x01\x02\x02"},
 		"lease":  {encodeLease(command.Lease{Output: "p", Key: "m:1", MessageID: "1", Since: at}), "\x01\x01p\x03m:1\x011\x01\x02\x02\x00"},
 		"link": {encodeLink(LinkFacts{
-			Connect: ConnectAnswered, LastPoll: at, PollTrusted: true, LastVisit: at, FirstDrains: 3, Rung: 2,
-		}), "\x02\x02\x00\x01\x02\x02\x00\x01\x02\x02\x01\x00\x03\x02"},
+			Connect: ConnectAnswered, LastPoll: at, PollTrusted: true, LastVisit: at, FirstDrains: 3, Rung: 2, Starts: 4,
+		}), "\x03\x02\x00\x01\x02\x02\x00\x01\x02\x02\x01\x00\x03\x02\x04"},
 		"history":  {encodeHistory(History{State: HistoryLost, Since: at, Dated: true}), "\x01\x03\x01\x02\x02\x01"},
 		"identity": {encodeIdentity(identity{Identity{"h", "d"}, "t"}), "\x01\x01h\x01d\x01t"},
 		"counters": {encodeCounters(counters{1, true, 2, 3, 4, 5, 6, 7}), "\x01\x01\x01\x02\x03\x04\x05\x06\x00\x00\x00\x00\x00\x00\x00\x07"},
@@ -87,46 +87,53 @@ func TestStoredForms(t *testing.T) {
 	}
 }
 
-// linkV1 is link facts as version 1 wrote them: answered, no SUBACK, a poll and a
-// trusted time.
-const linkV1 = "\x01\x02\x00\x01\x02\x02\x01\x04\x00"
+// Link facts as earlier versions wrote them: answered, no SUBACK, a poll and a
+// trusted time; and the second version's a visit, two drains and a rung.
+const (
+	linkV1 = "\x01\x02\x00\x01\x02\x02\x01\x04\x00"
+	linkV2 = "\x02\x02\x00\x01\x02\x02\x01\x04\x00\x01\x06\x00\x01\x01\x02\x01"
+)
 
-// TestLinkFactsOfVersion1: a journal from before there were visits is read, what
-// it cannot say is zero, and the next commit writes it anew.
-func TestLinkFactsOfVersion1(t *testing.T) {
-	want := LinkFacts{Connect: ConnectAnswered, LastPoll: time.Unix(1, 2).UTC(), LastTrusted: time.Unix(2, 0).UTC()}
-	for n := range linkV1 { // cut anywhere, it is refused
-		if _, err := decodeLink([]byte(linkV1[:n])); err == nil {
-			t.Errorf("%d of %d bytes are link facts", n, len(linkV1))
+// TestEarlierLinkFacts: an earlier version's are read, what they cannot say is zero,
+// and the next commit writes them anew.
+func TestEarlierLinkFacts(t *testing.T) {
+	v1 := LinkFacts{Connect: ConnectAnswered, LastPoll: time.Unix(1, 2).UTC(), LastTrusted: time.Unix(2, 0).UTC()}
+	v2 := v1
+	v2.LastVisit, v2.PollTrusted, v2.VisitTrusted, v2.FirstDrains, v2.Rung = time.Unix(3, 0).UTC(), true, true, 2, 1
+	for old, want := range map[string]LinkFacts{linkV1: v1, linkV2: v2} {
+		for n := range old { // cut anywhere, it is refused
+			if _, err := decodeLink([]byte(old[:n])); err == nil {
+				t.Errorf("%d of %d bytes are link facts", n, len(old))
+			}
 		}
-	}
-	j, _ := newJournal(t)
-	err := j.db.Update(func(tx *bbolt.Tx) error {
-		w := &writer{tx: tx, facts: j.facts}
-		if err := w.put(tableJournal, []byte(keyLink), []byte(linkV1)); err != nil {
-			return err
-		}
-		b, err := bucket(tx, tableJournal)
+		j, _ := newJournal(t)
+		err := j.db.Update(func(tx *bbolt.Tx) error {
+			w := &writer{tx: tx, facts: j.facts}
+			if err := w.put(tableJournal, []byte(keyLink), []byte(old)); err != nil {
+				return err
+			}
+			b, err := bucket(tx, tableJournal)
+			if err != nil {
+				return err
+			}
+			return b.Put([]byte(keyCounters), seal(tableJournal, []byte(keyCounters), encodeCounters(w.counters)))
+		})
 		if err != nil {
+			t.Fatal(err)
+		}
+		j = reopen(t, j) // whose commit of the start writes the present one
+		same(t, "link facts", j.LinkFacts(), want)
+		j = reopen(t, j)
+		same(t, "link facts, written anew", j.LinkFacts(), want)
+		if err := j.view("look", func(tx *bbolt.Tx) error {
+			payload, err := must(tx, tableJournal, keyLink)
+			if err == nil && payload[0] != linkVersion {
+				t.Errorf("still of version %d", payload[0])
+			}
 			return err
+		}); err != nil {
+			t.Fatal(err)
 		}
-		return b.Put([]byte(keyCounters), seal(tableJournal, []byte(keyCounters), encodeCounters(w.counters)))
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	j = reopen(t, j) // whose commit of the start writes version 2
-	same(t, "link facts", j.LinkFacts(), want)
-	j = reopen(t, j)
-	same(t, "link facts, written anew", j.LinkFacts(), want)
-	if err := j.view("look", func(tx *bbolt.Tx) error {
-		payload, err := must(tx, tableJournal, keyLink)
-		if err == nil && payload[0] != linkVersion {
-			t.Errorf("still of version %d", payload[0])
-		}
-		return err
-	}); err != nil {
-		t.Fatal(err)
 	}
 }
 
@@ -224,6 +231,7 @@ func FuzzDecodeReport(f *testing.F) {
 func FuzzDecodeFacts(f *testing.F) {
 	f.Add(encodeLink(LinkFacts{Connect: ConnectAnswered, LastPoll: start, LastVisit: start, VisitTrusted: true, FirstDrains: 3, Rung: 1}))
 	f.Add([]byte(linkV1))
+	f.Add([]byte(linkV2))
 	f.Add(encodeHistory(History{State: HistoryLost, Since: start}))
 	f.Add(encodeNewest(command.Newest{Key: "m:1", Arrival: 1, Sent: start}))
 	f.Add(encodeLease(command.Lease{Output: "pump", Key: "m:1", Since: start}))

@@ -30,6 +30,7 @@ type LinkFacts struct {
 	VisitTrusted bool      // the clock was trusted when LastVisit was written
 	LastTrusted  time.Time // the latest trusted time known; the floor of an untrusted clock
 	FirstDrains  uint8     // first-subscribe drains since the last SUBACK
+	Starts       uint8     // starts since the last SUBACK or poll, the present one included
 	Rung         uint8     // package link's number of the last rung that carried a stable session; 0: none yet
 }
 
@@ -109,18 +110,22 @@ func encodeLink(f LinkFacts) []byte {
 	e.bool(f.VisitTrusted)
 	e.byte(f.FirstDrains)
 	e.byte(f.Rung)
+	e.byte(f.Starts)
 	return e
 }
 
-// decodeLink reads version 1 too, which ended behind LastTrusted: what it does
-// not say is zero, so a date in it counts as not trusted and makes waits longer,
-// never shorter.
+// decodeLink reads version 1 too, which ended behind LastTrusted, and 2, which ended
+// behind Rung: what they do not say is zero, so a date in them counts as not trusted
+// and makes waits longer, never shorter.
 func decodeLink(payload []byte) (LinkFacts, error) {
 	d := decode("link facts", payload, linkVersion)
 	f := LinkFacts{Connect: ConnectFact(d.byte()), LastSuback: d.time(), LastPoll: d.time(), LastTrusted: d.time()}
 	if d.version > 1 {
 		f.LastVisit, f.PollTrusted, f.VisitTrusted = d.time(), d.bool(), d.bool()
 		f.FirstDrains, f.Rung = d.byte(), d.byte()
+	}
+	if d.version > 2 {
+		f.Starts = d.byte()
 	}
 	return f, d.end("link facts")
 }

@@ -253,7 +253,7 @@ func TestFactsSurvive(t *testing.T) {
 	same(t, "link facts of a new journal", j.LinkFacts(), LinkFacts{})
 	f := LinkFacts{
 		Connect: ConnectIntended, LastSuback: start, LastPoll: start.Add(1), PollTrusted: true,
-		LastVisit: start.Add(3), LastTrusted: start.Add(2), FirstDrains: 255, Rung: 2,
+		LastVisit: start.Add(3), LastTrusted: start.Add(2), FirstDrains: 255, Rung: 2, Starts: 255,
 	}
 	h := History{State: HistoryClear, Since: start.Add(time.Hour), Dated: true}
 	commit(t, j, func(b *Batch) { b.Link(f); b.History(h) })

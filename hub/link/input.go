@@ -69,6 +69,7 @@ type Past struct {
 	VisitTrusted bool
 	LastSuback   time.Time // of this hub and device; zero: none
 	FirstDrains  int       // first-subscribe drains since that SUBACK
+	Starts       int       // since the last SUBACK or poll, this one included
 	Rung         Rung      // that carried the last stable session; zero: none
 }
 

@@ -100,6 +100,9 @@ func (m *Machine) Step(in Input, now time.Time) []Action {
 	case Start:
 		if m.phase == idle {
 			m.remember(in.Past, now)
+			if m.restless && m.held(now) && !now.Before(m.pollFloor) { // else a drain comes first anyway
+				return m.open(Poll, now)
+			}
 			return m.attempt(now)
 		}
 	case ClockSet:
@@ -226,7 +229,7 @@ func (m *Machine) connected(in Connected, now time.Time) []Action {
 func (m *Machine) suback(in Subscribed, now time.Time) {
 	if in.Generation == m.generation && m.phase == up {
 		m.subscribed, m.subacked, m.subackAt, m.forgotten = true, true, now, false
-		m.firsts, m.refused, m.drainedFor = 0, false, false
+		m.firsts, m.refused, m.drainedFor, m.restless = 0, false, false, false
 	}
 }
 

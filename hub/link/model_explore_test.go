@@ -29,7 +29,8 @@ type modelKey struct {
 	many, broken                                       bool
 	rushFloor, rushSpent, blocked                      int
 	pollTrusted, visitTrusted, suback                  bool
-	firstDrains, lastRung, accidents                   int
+	firstDrains, lastRung, accidents, starts           int
+	restless                                           bool
 }
 
 // bucket is d in steps that grow with it: a second up to ten, five up to five
@@ -72,6 +73,7 @@ func (w *modelWorld) key() modelKey {
 		lastPoll: ago(w.poll, policy.PollEvery), many: w.many,
 		pollTrusted: w.past.PollTrusted, visitTrusted: w.past.VisitTrusted, suback: !w.past.LastSuback.IsZero(),
 		firstDrains: min(w.past.FirstDrains, firstLimit), lastRung: int(w.past.Rung), accidents: w.accidents,
+		starts: w.past.Starts, restless: m.restless,
 	}
 	if m.phase == up {
 		k.subscribed, k.since, k.renew80, k.renew95 = m.subscribed, ago(m.since, stableAfter), ahead(m.renew80), ahead(m.renew95)

@@ -114,6 +114,7 @@ func (m *model) world(past Past, open bool, accidents int) modelWorld {
 
 // boot starts a machine on what is durable.
 func (m *model) boot(w *modelWorld, trusted bool) {
+	w.past.Starts = min(w.past.Starts+1, startsLimit)
 	w.m = *New(1, m.policy)
 	w.m.jitter = rand.New(m.draws)
 	w.m.spread = w.m.draw(pollSpread)
@@ -209,7 +210,7 @@ func (m *model) opened(w *modelWorld, a OpenDrain) {
 	case Poll:
 		near(w.poll, m.policy.PollEvery)
 		if w.poll = w.now; !m.do.pollUnkept {
-			w.past.LastPoll, w.past.PollTrusted = wall, trusted
+			w.past.LastPoll, w.past.PollTrusted, w.past.Starts = wall, trusted, 0
 		}
 	case Visit:
 		near(w.visits[0], min(rushGap, m.policy.VisitEvery))
@@ -252,7 +253,7 @@ func (m *model) accept(w *modelWorld) {
 
 func (m *model) suback(w *modelWorld) {
 	w.asked, w.filter, w.clean, w.holds, w.forgot = false, true, false, true, false
-	w.past.FirstDrains = 0
+	w.past.FirstDrains, w.past.Starts = 0, 0
 	if w.past.Trusted {
 		w.past.LastSuback = w.past.Wall
 	}

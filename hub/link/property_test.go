@@ -173,3 +173,35 @@ func TestProperties(t *testing.T) {
 		})
 	})
 }
+
+// TestRestlessBoard: a board that never runs for long enough to fall back looks at the
+// queue all the same, and no more often than others.
+func TestRestlessBoard(t *testing.T) {
+	for name, run := range map[string]time.Duration{"falls at once": time.Second, "after a minute": time.Minute, "before it would fall back": 4 * time.Minute} {
+		t.Run(name, func(t *testing.T) {
+			var polls []time.Time
+			past, now := Past{Wall: noon, Trusted: true, LastSuback: noon, PollTrusted: true}, noon
+			for now.Sub(noon) < 10*time.Hour {
+				b := newBench(t, uint64(now.Unix()))
+				b.now, b.open = now, map[Rung]bool{}
+				past.Wall = now
+				past.Starts++
+				b.step(Start{past})
+				b.run(run)
+				if len(b.polls) > 0 {
+					polls = append(polls, b.polls...)
+					past.LastPoll, past.Starts = b.polls[len(b.polls)-1], 0
+				}
+				now = now.Add(run + 5*time.Second)
+			}
+			for i := range polls[min(1, len(polls)):] {
+				if d := polls[i+1].Sub(polls[i]); d < 25*time.Minute {
+					t.Errorf("two polls %v apart", d)
+				}
+			}
+			if len(polls) < 20 {
+				t.Errorf("%d polls in ten hours; want one in half an hour or less", len(polls))
+			}
+		})
+	}
+}

@@ -12,6 +12,11 @@ const subackGood = 24 * time.Hour
 // the next one waits for a poll: they are drains that no 25 minutes bound.
 const firstLimit = 3
 
+// startsLimit is how many starts there may be without a SUBACK or a poll before a
+// poll comes first: whoever never runs for FallbackAfter would otherwise never look
+// at the queue. Three, so that a board that is being set up does not.
+const startsLimit = 3
+
 // pollSpread is how far polls of devices that lost their hub together are spread:
 // at most so much is added to each wait for one. A unit of an S1 hub takes 1 000
 // receives a minute (docs/fleet.md).
@@ -42,6 +47,7 @@ type schedule struct {
 	unstable  time.Time     // since when there is no stable session; zero: there is one
 	pollFloor time.Time     // no poll before
 	polled    bool          // in this run
+	restless  bool          // there were startsLimit starts without a SUBACK or a poll
 	spread    time.Duration // of the next poll behind its time
 	resume    time.Time     // when the attempt is due that a poll came before
 
@@ -70,7 +76,7 @@ func (m *Machine) remember(p Past, now time.Time) {
 	if p.Rung == RungMQTT || p.Rung == RungWebSocket {
 		m.rung, m.good = p.Rung, p.Rung
 	}
-	m.firsts = p.FirstDrains
+	m.firsts, m.restless = p.FirstDrains, p.Starts >= startsLimit
 	m.pollFloor = floor(p.LastPoll, p.PollTrusted, p, m.policy.PollEvery, now)
 	m.visitsFrom(floor(p.LastVisit, p.VisitTrusted, p, m.policy.VisitEvery, now))
 	m.recall(p, now)
@@ -161,7 +167,10 @@ func (m *Machine) pollDue() time.Time {
 	if m.blocked {
 		return later(m.blockedAt, m.pollFloor).Add(m.spread) // no rung is being tried meanwhile
 	}
-	return later(since.Add(m.policy.FallbackAfter), m.pollFloor).Add(m.spread)
+	if !m.restless {
+		since = since.Add(m.policy.FallbackAfter)
+	}
+	return later(since, m.pollFloor).Add(m.spread)
 }
 
 // unsteady notes that there is no stable session from now on.
@@ -180,7 +189,7 @@ func (m *Machine) open(k DrainKind, now time.Time) []Action {
 	switch k {
 	case Poll:
 		m.resume = attempt
-		m.pollFloor, m.polled, m.spread = now.Add(m.policy.PollEvery), true, m.draw(pollSpread)
+		m.pollFloor, m.polled, m.spread, m.restless = now.Add(m.policy.PollEvery), true, m.draw(pollSpread), false
 	case Visit:
 		m.visiting(now)
 	}
