@@ -22,7 +22,7 @@
 //
 // # What it costs
 //
-// One commit (two flushes) for a repeatable command, two for a once-only one,
+// One commit (one flush) for a repeatable command, two for a once-only one,
 // fewer when several wait; a report's confirmation rides on a later commit.
 //
 // # Power loss

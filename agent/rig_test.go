@@ -202,7 +202,7 @@ func (r *rig) start() *process {
 		Identity: hub.ConnectionString{HostName: "localhost", DeviceID: r.device.ID, Key: r.device.Primary},
 		Board:    p.board, Version: "test", Log: log, Control: p.control,
 		Open: func(ctx context.Context, now time.Time) (*persist.Journal, persist.Opened, error) {
-			return persist.Open(ctx, r.journal(), persist.Identity{Hub: "localhost", Device: r.device.ID}, now, persist.Options{Volatile: true})
+			return persist.Open(ctx, r.journal(), persist.Identity{Hub: "localhost", Device: r.device.ID}, now, persist.Options{Volatile: true, LogPages: 6})
 		},
 		Connect: func(ctx context.Context, rung link.Rung, generation uint64, _ hub.ConnectionString, at func() time.Time, password string) (*mqtt.Session, error) {
 			return mqtt.Connect(ctx, r.session(rung, at, log), generation, password)

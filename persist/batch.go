@@ -166,7 +166,8 @@ func (b *Batch) Clean() { b.clean = true }
 
 // Commit makes b durable: one transaction, all of it or nothing. It empties b. An
 // empty b costs nothing. After any error it is unknown what the disk holds, and
-// the journal answers every later call with that error.
+// the journal answers every later call with that error. A clean stop leaves the log
+// empty.
 func (j *Journal) Commit(b *Batch) error {
 	if b.Empty() {
 		return j.dead
@@ -174,7 +175,7 @@ func (j *Journal) Commit(b *Batch) error {
 	if b.err != nil {
 		return b.err
 	}
-	err := j.update("commit", func(w *writer) error {
+	err := j.commitTo("commit", func(w *writer) error {
 		for _, op := range b.ops {
 			if err := op(w); err != nil {
 				return err
@@ -182,7 +183,7 @@ func (j *Journal) Commit(b *Batch) error {
 		}
 		w.counters.clean = b.clean
 		return nil
-	})
+	}, b.clean)
 	if err == nil {
 		*b = Batch{}
 	}

@@ -26,7 +26,7 @@ func picture(t testing.TB, j *Journal) string {
 		t.Fatal(err)
 	}
 	c := j.counters
-	c.boot, c.clean, c.sum = 0, false, 0
+	c.boot, c.clean, c.sum, c.entry = 0, false, 0, 0
 	text := fmt.Sprintf("%+v\n%+v\n%+v\n%+v\n%+v\n%+v\n%+v\n%+v", records, unfinished, leases, newestPump, outbox(t, j), j.link, j.history, c)
 	return strings.ReplaceAll(text, j.id.tag+"-", "tag-")
 }
@@ -126,10 +126,15 @@ func reportsIn(n int) int { return []int{0, 0, 0, 0, 1, 3, 3, 3}[n] }
 // leaves nothing behind, ends the journal, and the next start works with what
 // there is and can make room.
 func TestFullJournal(t *testing.T) {
+	t.Run("all of it bbolt's", func(t *testing.T) { fullJournal(t, 3<<20, 500) })
+	t.Run("the log first", func(t *testing.T) { fullJournal(t, foldRoom+3<<20, 100) })
+}
+
+// fullJournal fills a journal of so many bytes, so many commands at a time.
+func fullJournal(t *testing.T, size, each int) {
 	path := filepath.Join(t.TempDir(), "journal.db")
-	o := Options{maxSize: 3 << 20}
+	o := Options{maxSize: size, outboxLimit: 1 << 20}
 	j, _ := openAt(t, path, o)
-	const each = 500
 	fitted, n := 0, 0
 	var err error
 	for err == nil {
@@ -146,11 +151,11 @@ func TestFullJournal(t *testing.T) {
 	if !errors.Is(err, berrors.ErrMaxSizeReached) || !errors.As(err, &storage) {
 		t.Fatalf("full: %v", err)
 	}
-	if _, _, err := j.Lookup("m:500"); !errors.Is(err, berrors.ErrMaxSizeReached) {
+	if _, _, err := j.Lookup(record(each, command.Done).Key); !errors.Is(err, berrors.ErrMaxSizeReached) {
 		t.Errorf("after a failed commit: %v", err)
 	}
 	j.Close()
-	if info, err := os.Stat(path); err != nil || info.Size() > 3<<20 {
+	if info, err := os.Stat(path); err != nil || info.Size() > int64(size) {
 		t.Errorf("size %v, %v", info.Size(), err)
 	}
 

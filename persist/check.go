@@ -20,32 +20,73 @@ import (
 // such as a fault of bbolt's or too little memory, can still end the process: on
 // a device it runs in a child (CheckInChild).
 func CheckFile(path string) error {
+	j, err := ReadOnly(path)
+	if err != nil {
+		return err
+	}
+	return j.Close()
+}
+
+// ReadOnly checks the journal at path and opens it for `history` and `status` while
+// no daemon runs: what reads works, what commits answers ErrReadOnly. It changes
+// nothing. A running daemon is a *LockedError.
+func ReadOnly(path string) (*Journal, error) {
+	if err := checkPagesOf(path); err != nil {
+		return nil, withPath(path, classifyBolt("check", path, err))
+	}
+	j, err := openReading(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := guarded("check", func() error { return checkTx(j.tx) }); err != nil {
+		return nil, errors.Join(withPath(path, err), j.Close())
+	}
+	return j, nil
+}
+
+// checkPagesOf is checkPages of the file at path, while nobody writes it: a page that
+// a running agent is just writing would look like a torn one.
+func checkPagesOf(path string) error {
 	f, err := openExisting(path, os.O_RDONLY, 0)
 	if err != nil {
-		return classify("check", path, err)
+		return err
 	}
 	defer f.Close()
-	// A page that a running agent is just writing would look like a torn one.
 	err = unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB)
 	if errors.Is(err, unix.EWOULDBLOCK) {
 		return &LockedError{Path: path}
 	}
-	if err == nil {
-		err = checkPages(f)
-	}
 	if err != nil {
-		return withPath(path, classifyBolt("check", path, err))
+		return err
 	}
-	var db *bbolt.DB
-	err = guarded("open", func() (err error) {
-		db, err = bbolt.Open(path, 0, &bbolt.Options{ReadOnly: true, Timeout: lockTimeout, OpenFile: openExisting})
+	return checkPages(f)
+}
+
+// openReading opens the journal's files for reading. bbolt is told that it may write,
+// or it would not begin the transaction in which the log is read in; nobody commits it.
+func openReading(path string) (*Journal, error) {
+	j := &Journal{path: path, keep: DefaultKeep, readOnly: true}
+	err := guarded("open", func() (err error) {
+		j.db, err = bbolt.Open(path, 0, &bbolt.Options{
+			FreelistType: bbolt.FreelistMapType,
+			Timeout:      lockTimeout,
+			OpenFile: func(path string, _ int, mode os.FileMode) (_ *os.File, err error) {
+				j.file, err = openExisting(path, os.O_RDONLY, mode)
+				return j.file, err
+			},
+		})
 		return err
 	})
 	if err != nil {
-		return withPath(path, classifyBolt("check", path, err))
+		return nil, withPath(path, classifyBolt("open", path, err))
 	}
-	err = guarded("check", func() error { return db.View(checkTx) })
-	return errors.Join(withPath(path, err), db.Close())
+	if err := guarded("check", func() error { return j.db.View(checkBase) }); err != nil {
+		return nil, errors.Join(withPath(path, err), j.Close())
+	}
+	if err := j.catchUp(os.O_RDONLY, nil); err != nil {
+		return nil, errors.Join(withPath(path, err), j.Close())
+	}
+	return j, nil
 }
 
 // checkPages proves without bbolt what bbolt would trust: the meta pages, the
@@ -80,8 +121,8 @@ func checkPages(f *os.File) error {
 	return walkPages(f, newer)
 }
 
-// checkTx proves what a transaction sees.
-func checkTx(tx *bbolt.Tx) error {
+// checkBase proves bbolt's pages, without what only the log has.
+func checkBase(tx *bbolt.Tx) error {
 	var first error
 	for err := range tx.Check() { // to the end: a goroutine sends them
 		if first == nil {
@@ -91,6 +132,11 @@ func checkTx(tx *bbolt.Tx) error {
 	if first != nil {
 		return badContent("%v", first)
 	}
+	return checkTx(tx)
+}
+
+// checkTx proves what a transaction sees.
+func checkTx(tx *bbolt.Tx) error {
 	f, err := readFacts(tx)
 	if err != nil {
 		return err
@@ -185,26 +231,4 @@ func (p *proof) report(key, payload []byte) error {
 	p.outbox++
 	p.seq = max(p.seq, rep.Seq)
 	return nil
-}
-
-// ReadOnly opens the journal at path for `history` and `status` while no daemon
-// runs: what reads works, what commits answers ErrReadOnly. It checks the file
-// first, in this process, and changes nothing. A running daemon is a *LockedError.
-func ReadOnly(path string) (*Journal, error) {
-	if err := CheckFile(path); err != nil {
-		return nil, err
-	}
-	db, err := bbolt.Open(path, 0, &bbolt.Options{ReadOnly: true, Timeout: lockTimeout, OpenFile: openExisting})
-	if err != nil {
-		return nil, classifyBolt("open", path, err)
-	}
-	j := &Journal{db: db, path: path, keep: DefaultKeep, readOnly: true}
-	err = j.view("read facts", func(tx *bbolt.Tx) error {
-		j.facts, err = readFacts(tx)
-		return err
-	})
-	if err != nil {
-		return nil, errors.Join(err, db.Close())
-	}
-	return j, nil
 }

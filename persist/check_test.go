@@ -44,7 +44,7 @@ func TestProof(t *testing.T) {
 		"a value without checksum": {func(tx *bbolt.Tx) error { return tx.Bucket([]byte(tableNewest)).Put([]byte("pump"), []byte("x")) }, "1 bytes"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			j, path := newJournal(t)
+			j, path := unlogged(t)
 			commit(t, j, func(b *Batch) {
 				b.Conclude(done, report(command.Done, "1"))
 				b.Start(started)
@@ -70,7 +70,7 @@ func TestProof(t *testing.T) {
 // TestLostMetaPage: the older meta page is not the one of the commit before, so
 // the disk lost a write. The newer one alone would be believed.
 func TestLostMetaPage(t *testing.T) {
-	j, _ := newJournal(t)
+	j, _ := unlogged(t)
 	files := [][]byte{}
 	for n := range 3 {
 		commit(t, j, func(b *Batch) { b.Start(record(n+1, command.Started)) })
@@ -82,7 +82,7 @@ func TestLostMetaPage(t *testing.T) {
 	for page := range 2 {
 		spoilt := bytes.Clone(now)
 		copy(spoilt[page*pageSize:(page+1)*pageSize], files[0][page*pageSize:])
-		if err := os.WriteFile(path, spoilt, 0o600); err != nil {
+		if err := errors.Join(os.WriteFile(path, spoilt, 0o600), makeLog(path, 0)); err != nil {
 			t.Fatal(err)
 		}
 		if err := CheckFile(path); err != nil && strings.Contains(err.Error(), "the meta pages are of transactions") {

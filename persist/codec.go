@@ -18,7 +18,7 @@ const (
 	newestVersion   = 1
 	leaseVersion    = 1
 	reportVersion   = 1
-	countersVersion = 1
+	countersVersion = 2
 	linkVersion     = 3
 	historyVersion  = 1
 	identityVersion = 1

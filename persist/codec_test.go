@@ -74,7 +74,7 @@ func TestStoredForms(t *testing.T) {
 		}), "\x03\x02\x00\x01\x02\x02\x00\x01\x02\x02\x01\x00\x03\x02\x04"},
 		"history":  {encodeHistory(History{State: HistoryLost, Since: at, Dated: true}), "\x01\x03\x01\x02\x02\x01"},
 		"identity": {encodeIdentity(identity{Identity{"h", "d"}, "t"}), "\x01\x01h\x01d\x01t"},
-		"counters": {encodeCounters(counters{1, true, 2, 3, 4, 5, 6, 7}), "\x01\x01\x01\x02\x03\x04\x05\x06\x00\x00\x00\x00\x00\x00\x00\x07"},
+		"counters": {encodeCounters(counters{1, true, 2, 3, 4, 5, 6, 8, 7}), "\x02\x01\x01\x02\x03\x04\x05\x06\x08\x00\x00\x00\x00\x00\x00\x00\x07"},
 		"sealed":   {seal(tableLeases, []byte("p"), []byte("x")), "x\xb2\x95\x12\xe9"},
 	} {
 		if string(c.got) != c.want {
@@ -107,17 +107,14 @@ func TestEarlierLinkFacts(t *testing.T) {
 			}
 		}
 		j, _ := newJournal(t)
-		err := j.db.Update(func(tx *bbolt.Tx) error {
-			w := &writer{tx: tx, facts: j.facts}
-			if err := w.put(tableJournal, []byte(keyLink), []byte(old)); err != nil {
-				return err
-			}
-			b, err := bucket(tx, tableJournal)
-			if err != nil {
-				return err
-			}
-			return b.Put([]byte(keyCounters), seal(tableJournal, []byte(keyCounters), encodeCounters(w.counters)))
-		})
+		w := &writer{tx: j.tx, facts: j.facts}
+		err := w.put(tableJournal, []byte(keyLink), []byte(old))
+		if err == nil {
+			err = w.putCounters()
+		}
+		if err == nil {
+			_, err = j.commit()
+		}
 		if err != nil {
 			t.Fatal(err)
 		}

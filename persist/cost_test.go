@@ -8,38 +8,48 @@ import (
 	"actuatord/agent/command"
 )
 
-// TestCostOfACommand counts transactions and bytes: a once-only command takes
-// two commits, a repeatable one one, and neither grows with the journal's age by
-// more than the height of its trees.
+// TestCostOfACommand counts transactions and bytes: a once-only command takes two
+// commits, a repeatable one one, each a page of the log. Without a log it is bbolt's
+// pages, and no more of them in an old journal than the height of its trees.
 func TestCostOfACommand(t *testing.T) {
-	j := crowd(t, 3000, Options{}, nil)
-	commit(t, j, func(b *Batch) {
-		for n := range 500 {
-			b.Report(report(command.Refused, record(n, command.Refused).MessageID))
-		}
-	})
-	before := j.Stats()
-	r := record(10_000, command.Started)
-	commit(t, j, func(b *Batch) { b.Start(r) })
-	r.State = command.Done
-	commit(t, j, func(b *Batch) {
-		b.Conclude(r, report(command.Done, "1"))
-		b.Acted("pump", command.Newest{Key: r.Key, Arrival: r.Arrival})
-		b.OpenLease(command.Lease{Output: "pump", Key: r.Key, Since: start})
-	})
-	s := j.Stats()
-	same(t, "commits of a once-only command", s.Commits-before.Commits, 2)
-	// Leaf and branch of commands, order and outbox, the root, the freelist, the
-	// meta page, for each commit; 24 leaves room for a split.
-	if pages := (s.Written - before.Written) / pageSize; pages < 8 || pages > 24 {
-		t.Errorf("a once-only command writes %d pages", pages)
+	for name, c := range map[string]struct{ log, least, most uint64 }{
+		"log": {0, 2, 2},
+		// Leaf and branch of commands, order and outbox, the root, the freelist, the
+		// meta page, for each commit; 24 leaves room for a split.
+		"no log": {1, 8, 24},
+	} {
+		t.Run(name, func(t *testing.T) {
+			j := crowd(t, 3000, Options{LogPages: -int(c.log)}, nil)
+			commit(t, j, func(b *Batch) {
+				for n := range 500 {
+					b.Report(report(command.Refused, record(n, command.Refused).MessageID))
+				}
+			})
+			if err := j.fold("begin the log", func(*writer) error { return nil }); err != nil {
+				t.Fatal(err)
+			}
+			before := j.Stats()
+			r := record(10_000, command.Started)
+			commit(t, j, func(b *Batch) { b.Start(r) })
+			r.State = command.Done
+			commit(t, j, func(b *Batch) {
+				b.Conclude(r, report(command.Done, "1"))
+				b.Acted("pump", command.Newest{Key: r.Key, Arrival: r.Arrival})
+				b.OpenLease(command.Lease{Output: "pump", Key: r.Key, Since: start})
+			})
+			s := j.Stats()
+			same(t, "commits of a once-only command", s.Commits-before.Commits, 2)
+			if pages := (s.Written - before.Written) / pageSize; pages < c.least || pages > c.most {
+				t.Errorf("a once-only command writes %d pages", pages)
+			}
+			commit(t, j, func(b *Batch) {})
+			same(t, "commits after an empty batch", j.Stats().Commits, s.Commits)
+			if err := j.Probe(start); err != nil {
+				t.Fatal(err)
+			}
+			same(t, "commits after a probe", j.Stats().Commits, s.Commits+2)
+		})
 	}
-	commit(t, j, func(b *Batch) {})
-	same(t, "commits after an empty batch", j.Stats().Commits, s.Commits)
-	if err := j.Probe(start); err != nil {
-		t.Fatal(err)
-	}
-	same(t, "commits after a probe", j.Stats().Commits, s.Commits+2)
 }
 
 // TestProbeCutOff: a power cut at any edge of a probe leaves a journal that is

@@ -35,7 +35,7 @@ func snap(t *testing.T, j *Journal) snapshot {
 // aged is a journal with some life behind it: as it is, and one commit earlier.
 func aged(t *testing.T) (now, earlier snapshot) {
 	t.Helper()
-	j, _ := newJournal(t)
+	j, _ := unlogged(t)
 	for n := range 60 {
 		earlier = snap(t, j)
 		commit(t, j, func(b *Batch) {
@@ -97,7 +97,7 @@ func TestDamage(t *testing.T) {
 	for _, d := range damages(earlier.file) {
 		for page := range len(now.file) / pageSize {
 			path := filepath.Join(dir, fmt.Sprintf("page %d %s", page, d.name))
-			if err := os.WriteFile(path, d.do(bytes.Clone(now.file), page), 0o600); err != nil {
+			if err := errors.Join(os.WriteFile(path, d.do(bytes.Clone(now.file), page), 0o600), makeLog(path, 0)); err != nil {
 				t.Fatal(err)
 			}
 			paths = append(paths, path)
@@ -196,7 +196,7 @@ func sweepChild(list string) int {
 // tells what was committed.
 func FuzzCheckFile(f *testing.F) {
 	path := filepath.Join(f.TempDir(), "journal.db")
-	j, _ := openAt(f, path, Options{})
+	j, _ := openAt(f, path, Options{LogPages: -1})
 	commit(f, j, func(b *Batch) {
 		for n := range 20 {
 			b.Conclude(record(n+1, command.Done), report(command.Done, fmt.Sprint(n)))

@@ -72,6 +72,7 @@ type counters struct {
 	lost     uint64 // reports thrown out of the outbox
 	commands uint64
 	outbox   uint64
+	entry    uint64 // transactions since the journal has a log; the log's entries bear these numbers
 
 	// sum adds up the CRCs of all other values in the file. A page that was
 	// left behind from an earlier commit is right in itself, and only a sum over
@@ -82,17 +83,21 @@ type counters struct {
 func encodeCounters(c counters) []byte {
 	e := encoder{countersVersion}
 	e.bool(c.clean)
-	for _, u := range []uint64{c.boot, c.arrival, c.seq, c.lost, c.commands, c.outbox} {
+	for _, u := range []uint64{c.boot, c.arrival, c.seq, c.lost, c.commands, c.outbox, c.entry} {
 		e.uint(u)
 	}
 	return binary.BigEndian.AppendUint64(e, c.sum)
 }
 
+// decodeCounters reads version 1 too, from before there was a log.
 func decodeCounters(payload []byte) (counters, error) {
 	d := decode("counters", payload, countersVersion)
 	c := counters{clean: d.bool()}
 	for _, u := range []*uint64{&c.boot, &c.arrival, &c.seq, &c.lost, &c.commands, &c.outbox} {
 		*u = d.uint()
+	}
+	if d.version > 1 {
+		c.entry = d.uint()
 	}
 	if b := d.bytes(8); b != nil {
 		c.sum = binary.BigEndian.Uint64(b)

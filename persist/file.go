@@ -113,7 +113,8 @@ func syncDir(path string) error {
 // become a ContentError.
 func classifyBolt(op, path string, err error) error {
 	var content *ContentError
-	if err == nil || errors.As(err, &content) || errors.Is(err, berrors.ErrInvalid) {
+	var locked *LockedError
+	if err == nil || errors.As(err, &content) || errors.As(err, &locked) || errors.Is(err, berrors.ErrInvalid) {
 		return err
 	}
 	return classify(op, path, err)

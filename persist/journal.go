@@ -3,7 +3,6 @@ package persist
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"time"
 
@@ -20,15 +19,20 @@ type facts struct {
 	link     LinkFacts
 	history  History
 
-	doneFrom uint64 // no report of a done command has a smaller seq
+	schema   uint64
+	logID    [logIDSize]byte // since schema 2
+	doneFrom uint64          // no report of a done command has a smaller seq
 }
 
 // Journal is the open file. Its methods belong to one goroutine.
 type Journal struct {
 	db   *bbolt.DB
+	tx   *bbolt.Tx // open all the time: what is in the log and not yet in bbolt's file
+	log  *frontLog
+	ops  int      // changes in the log
 	lock *os.File // nil on a journal for reading only
 	path string
-	file *os.File // bbolt's; nil on a journal for reading only
+	file *os.File // bbolt's
 	keep time.Duration
 	edge func(at string) error // nil except in tests: see Options
 
@@ -55,105 +59,22 @@ type Stats struct {
 	Limit       int64  `json:"limit"`       // what Size may not exceed
 }
 
-// view runs fn in a read transaction. A panic of bbolt's or a value that cannot
+// view has fn read. A panic of bbolt's or a value that cannot
 // be proven ends the journal: what else it says cannot be believed either.
 func (j *Journal) view(what string, fn func(*bbolt.Tx) error) error {
 	if j.dead != nil {
 		return j.dead
 	}
-	j.stuck = true // until bbolt has its locks in order again
+	j.stuck = true // until fn returns
 	err := guarded(what, func() error {
-		return j.db.View(func(tx *bbolt.Tx) error {
-			j.stuck = false // it rolls back by itself from here on, whatever fn does
-			return fn(tx)
-		})
+		err := fn(j.tx)
+		j.stuck = false
+		return err
 	})
 	if err != nil {
 		j.dead = fmt.Errorf("%s: %w", what, withPath(j.path, err))
 	}
 	return j.dead
-}
-
-// update runs fn in a write transaction and takes over the facts it leaves, after
-// the commit. Any error ends the journal, because no one can know what the disk
-// holds: bbolt shows a value whose fdatasync failed, and commits it next time.
-func (j *Journal) update(what string, fn func(*writer) error) error {
-	if j.dead != nil {
-		return j.dead
-	}
-	if j.readOnly {
-		return ErrReadOnly
-	}
-	err := j.inPlace()
-	var after facts
-	var stats bbolt.TxStats
-	if err == nil {
-		after, stats, err = j.transact(fn)
-	}
-	if err == nil {
-		err = j.at("after commit")
-	}
-	if err != nil {
-		j.dead = fmt.Errorf("%s: %w", what, storage(j.path, err))
-		return j.dead
-	}
-	j.facts = after
-	j.commits++
-	// The meta page is not among the pages that a transaction allocates.
-	j.written += uint64(stats.GetPageAlloc()) + uint64(j.db.Info().PageSize)
-	return nil
-}
-
-// inPlace finds a file that was removed or replaced under us: what is written to
-// it from then on nobody will ever read.
-func (j *Journal) inPlace() error {
-	ours, err := j.file.Stat()
-	if err != nil {
-		return err
-	}
-	now, err := os.Lstat(j.path)
-	if errors.Is(err, fs.ErrNotExist) || err == nil && !os.SameFile(now, ours) {
-		return errors.New("somebody has removed or replaced the file while it was in use: stop actuatord before you touch it")
-	}
-	return err
-}
-
-// storage names an error of a transaction. A ContentError keeps its kind.
-func storage(path string, err error) error {
-	var content *ContentError
-	if errors.As(err, &content) {
-		return withPath(path, err)
-	}
-	return &StorageError{Op: "commit to", Path: path, Err: err}
-}
-
-// transact is one write transaction. After a panic bbolt may hold its locks for
-// ever, and the journal is stuck.
-func (j *Journal) transact(fn func(*writer) error) (after facts, stats bbolt.TxStats, err error) {
-	j.stuck = true
-	err = guarded("commit", func() error {
-		tx, err := j.db.Begin(true)
-		if err != nil {
-			j.stuck = false
-			return err
-		}
-		w := &writer{tx: tx, facts: j.facts, outboxLimit: j.outboxLimit}
-		w.counters.clean = false
-		if err = fn(w); err == nil {
-			err = w.finish()
-		}
-		if err == nil {
-			err = j.at("before commit")
-		}
-		if err == nil {
-			err = tx.Commit()
-		} else {
-			err = errors.Join(err, tx.Rollback())
-		}
-		after, stats, j.stuck = w.facts, tx.Stats(), false
-		return err
-	})
-	return after, stats, err
 }
 
 func (j *Journal) at(edge string) error {
@@ -163,19 +84,31 @@ func (j *Journal) at(edge string) error {
 	return j.edge(edge)
 }
 
-// Close gives the file up. It commits nothing: a clean stop is Batch.Clean.
+// Close gives the files up. It commits nothing: a clean stop is Batch.Clean.
 func (j *Journal) Close() error {
 	if errors.Is(j.dead, ErrClosed) {
 		return nil
 	}
 	j.dead = ErrClosed
 	var errs []error
+	if !j.stuck && j.tx != nil {
+		// It gives up what the log has; a page that has gone bad can stop it.
+		j.stuck = true
+		_ = guarded("close", func() error {
+			err := j.tx.Rollback()
+			j.stuck = false
+			return err
+		})
+	}
 	if !j.stuck {
 		errs = append(errs, j.db.Close())
-	} else if j.file != nil {
+	} else {
 		// bbolt would wait for its own locks. The mapping stays, and would keep the
 		// file's, so that is given up by hand.
 		errs = append(errs, unix.Flock(int(j.file.Fd()), unix.LOCK_UN), j.file.Close())
+	}
+	if j.log != nil {
+		errs = append(errs, j.log.file.Close())
 	}
 	if j.lock != nil {
 		errs = append(errs, j.lock.Close())
@@ -192,10 +125,10 @@ const probeSize = 128 << 10
 
 // Probe learns whether the disk takes what the agent is about to write: one
 // transaction that writes so much and one that takes it away again, which leaves
-// the pages free for what comes next.
+// the pages free for what comes next. Both are bbolt's: the log has its pages.
 func (j *Journal) Probe(now time.Time) error {
 	name := []byte("probe")
-	err := j.update("probe journal", func(w *writer) error {
+	err := j.fold("probe journal", func(w *writer) error {
 		b, err := w.tx.CreateBucketIfNotExists(name)
 		if err != nil {
 			return err
@@ -205,7 +138,7 @@ func (j *Journal) Probe(now time.Time) error {
 	if err != nil {
 		return err
 	}
-	return j.update("end probe of journal", func(w *writer) error { return w.tx.DeleteBucket(name) })
+	return j.fold("end probe of journal", func(w *writer) error { return w.tx.DeleteBucket(name) })
 }
 
 // Lookup finds the record of k.

@@ -46,6 +46,14 @@ func newJournal(t testing.TB) (*Journal, string) {
 	return j, path
 }
 
+// unlogged is a new journal whose commits are all bbolt's, for tests of its file.
+func unlogged(t testing.TB) (*Journal, string) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "journal.db")
+	j, _ := openAt(t, path, Options{LogPages: -1})
+	return j, path
+}
+
 // reopen closes j, proves its file and opens it again.
 func reopen(t testing.TB, j *Journal) *Journal {
 	t.Helper()

@@ -2,9 +2,7 @@ package persist
 
 import (
 	"context"
-	"crypto/rand"
 	"encoding/binary"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -23,6 +21,9 @@ type Options struct {
 	// Volatile allows tmpfs and overlay and reserves no space: for the simulated
 	// board and for tests.
 	Volatile bool
+	// LogPages is how long a log is made, in pages of 4 KiB; 0 is half a megabyte,
+	// less than 0 is none: then every commit is bbolt's.
+	LogPages int
 	// Check judges the file at path before it is opened: nil, a *ContentError,
 	// or that it could not be judged. nil is CheckFile in this process, where a
 	// file that is bad enough ends the process.
@@ -53,10 +54,11 @@ const (
 
 // What Open puts beside the journal.
 const (
+	suffixLog   = ".log"   // what bbolt's file does not have yet: see frontLog
 	suffixLock  = ".lock"  // empty; held while a journal is open, so that setting aside cannot let a second writer in
 	suffixNew   = ".new"   // a journal being made
 	suffixBad   = ".bad"   // set aside for its content
-	suffixOther = ".other" // set aside for its identity
+	suffixOther = ".other" // set aside for its identity; the log goes with it
 )
 
 const (
@@ -119,8 +121,10 @@ type opening struct {
 }
 
 func (s *opening) open() (*Journal, error) {
-	if err := os.Remove(s.path + suffixNew); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, classify("open", s.path, err)
+	for _, left := range []string{s.path + suffixNew, s.path + suffixLog + suffixNew} {
+		if err := os.Remove(left); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, classify("open", s.path, err)
+		}
 	}
 	info, err := os.Lstat(s.path)
 	switch {
@@ -183,6 +187,10 @@ func (s *opening) replace(suffix, why string, cause error, state HistoryState) (
 	if err := os.Rename(s.path, s.path+suffix); err != nil {
 		return nil, classify("set aside", s.path, err)
 	}
+	// A cut in between leaves a log that is no journal's, and goes when one is made.
+	if err := os.Rename(s.path+suffixLog, s.path+suffix+suffixLog); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, classify("set aside", s.path, err)
+	}
 	if err := syncDir(s.path); err != nil {
 		return nil, err
 	}
@@ -197,74 +205,6 @@ func (s *opening) at(edge string) error {
 		return nil
 	}
 	return s.o.edge(edge)
-}
-
-// create makes the journal under a name of its own and gives it the real one
-// when it is whole and on the disk: bbolt cannot open what a power cut left of a
-// file that it was making.
-func (s *opening) create(state HistoryState) (*Journal, error) {
-	s.found.Fresh = true
-	temporary := s.path + suffixNew
-	steps := []struct {
-		edge string
-		do   func() error
-	}{
-		{"create", func() error { return s.write(temporary, state) }},
-		{"reserve", func() error { return s.reserve(temporary) }},
-		{"rename", func() error { return os.Rename(temporary, s.path) }},
-		{"sync directory", func() error { return syncDir(s.path) }},
-	}
-	for _, step := range steps {
-		if err := s.at("before " + step.edge); err != nil {
-			return nil, err
-		}
-		if err := step.do(); err != nil {
-			return nil, classify(step.edge, s.path, err)
-		}
-	}
-	if err := s.at("created"); err != nil {
-		return nil, err
-	}
-	return s.load()
-}
-
-// write makes a whole, empty journal at path.
-func (s *opening) write(path string, state HistoryState) error {
-	db, err := s.bolt(path, os.OpenFile)
-	if err != nil {
-		return err
-	}
-	var tag [3]byte
-	if _, err := rand.Read(tag[:]); err != nil {
-		return errors.Join(err, db.Close())
-	}
-	err = db.Update(func(tx *bbolt.Tx) error {
-		for _, t := range tables() {
-			if _, err := tx.CreateBucket([]byte(t)); err != nil {
-				return err
-			}
-		}
-		w := &writer{tx: tx}
-		w.counters.clean = true
-		w.history = History{State: state, Since: s.now}
-		if err := w.put(tableJournal, []byte(keySchema), binary.AppendUvarint(nil, schema)); err != nil {
-			return err
-		}
-		id := identity{s.id, hex.EncodeToString(tag[:])}
-		if err := w.put(tableJournal, []byte(keyIdentity), encodeIdentity(id)); err != nil {
-			return err
-		}
-		return w.finish()
-	})
-	return errors.Join(err, db.Close())
-}
-
-func (s *opening) reserve(path string) error {
-	size := int64(reserved)
-	if s.o.Volatile {
-		size = 0
-	}
-	return reserveAndSync(path, size)
 }
 
 // bolt opens path with what this package relies on (see the constants).
@@ -291,19 +231,9 @@ func (s *opening) bolt(path string, openFile func(string, int, os.FileMode) (*os
 	return db, nil
 }
 
-// load opens the journal's file and reads its facts.
+// load opens the journal's files and reads its facts.
 func (s *opening) load() (*Journal, error) {
-	var file *os.File
-	db, err := s.bolt(s.path, func(path string, flag int, mode os.FileMode) (_ *os.File, err error) {
-		file, err = openExisting(path, flag, mode)
-		return file, err
-	})
-	if err != nil {
-		return nil, withPath(s.path, classifyBolt("open", s.path, err))
-	}
-	j := &Journal{
-		db: db, path: s.path, file: file, keep: s.o.Keep, edge: s.o.edge, outboxLimit: s.o.outboxLimit,
-	}
+	j := &Journal{path: s.path, keep: s.o.Keep, edge: s.o.edge, outboxLimit: s.o.outboxLimit}
 	if j.keep == 0 {
 		j.keep = DefaultKeep
 	}
@@ -311,16 +241,48 @@ func (s *opening) load() (*Journal, error) {
 	if j.outboxLimit == 0 {
 		j.outboxLimit = outboxLimit
 	}
-	err = guarded("read facts", func() error {
-		return db.View(func(tx *bbolt.Tx) error {
-			j.facts, err = readFacts(tx)
-			return err
-		})
+	var err error
+	j.db, err = s.bolt(s.path, func(path string, flag int, mode os.FileMode) (_ *os.File, err error) {
+		j.file, err = openExisting(path, flag, mode)
+		return j.file, err
 	})
 	if err != nil {
-		return nil, errors.Join(withPath(s.path, err), db.Close())
+		return nil, withPath(s.path, classifyBolt("open", s.path, err))
+	}
+	if err := j.catchUp(os.O_RDWR, s.makeLog); err != nil {
+		return nil, errors.Join(withPath(s.path, err), j.Close())
 	}
 	return j, nil
+}
+
+// catchUp reads the facts and does again what only the log has. make makes the log
+// of a journal of a schema without one; nil: it is done without.
+func (j *Journal) catchUp(flag int, make func() error) error {
+	j.stuck = true
+	return guarded("read facts", func() (err error) {
+		if j.tx, err = j.db.Begin(true); err != nil {
+			return classify("open", j.path, err)
+		}
+		j.stuck = false
+		if j.facts, err = readFacts(j.tx); err != nil {
+			return err
+		}
+		if j.schema == 1 {
+			if make == nil {
+				return nil
+			}
+			if err := make(); err != nil {
+				return classify("make log of", j.path, err)
+			}
+		}
+		if j.log, err = openLog(j.path, flag, j.logID); err != nil {
+			return err
+		}
+		w := &writer{tx: j.tx, facts: j.facts}
+		err = j.log.replayAll(w)
+		j.facts = w.facts
+		return err
+	})
 }
 
 // readFacts begins with the schema: of a newer one nothing else may be read.
@@ -335,6 +297,17 @@ func readFacts(tx *bbolt.Tx) (f facts, err error) {
 	}
 	if version > schema {
 		return f, &SchemaError{Found: int(min(version, 1<<30)), Known: schema}
+	}
+	f.schema = version
+	if version > 1 {
+		id, err := must(tx, tableJournal, keyLog)
+		if err == nil && len(id) != logIDSize {
+			err = badContent("its log's id is %x", id)
+		}
+		if err != nil {
+			return f, err
+		}
+		copy(f.logID[:], id)
 	}
 	for _, part := range []struct {
 		key  string
@@ -356,12 +329,18 @@ func readFacts(tx *bbolt.Tx) (f facts, err error) {
 	return f, nil
 }
 
-// boot counts the start. Its commit is the first proof that the disk takes one.
+// boot counts the start. Its commit is the first proof that the disk takes one, and
+// leaves the log empty.
 func (s *opening) boot(j *Journal) error {
 	s.found.Unclean = !j.counters.clean
 	s.found.Boot = j.counters.boot + 1
-	return j.update("count start", func(w *writer) error {
+	err := j.fold("count start", func(w *writer) error {
 		w.counters.boot++
+		if w.schema == 1 {
+			return w.putSchema()
+		}
 		return nil
 	})
+	j.log.id = j.logID
+	return err
 }

@@ -60,7 +60,7 @@ func TestInterruptedCreation(t *testing.T) {
 			t.Errorf("cut %d: %+v, history %v", cut, found, j.History().State)
 		}
 		commit(t, j, func(b *Batch) { b.Start(record(1, command.Started)) })
-		same(t, "files", files(t, path), []string{"journal.db"})
+		same(t, "files", files(t, path), []string{"journal.db", "journal.db.log"})
 		j.Close()
 		if err := CheckFile(path); err != nil {
 			t.Errorf("cut %d: %v", cut, err)
@@ -78,7 +78,7 @@ func TestHalfMadeJournal(t *testing.T) {
 		}
 		_, found := openAt(t, path, Options{})
 		same(t, "opened", found, Opened{Fresh: true, Boot: 1})
-		same(t, "files", files(t, path), []string{"journal.db"})
+		same(t, "files", files(t, path), []string{"journal.db", "journal.db.log"})
 	}
 }
 
@@ -104,7 +104,11 @@ func TestContentSetAside(t *testing.T) {
 					t.Errorf("opened: %+v", found)
 				}
 				same(t, "history", j.History(), History{State: HistoryLost, Since: start})
-				same(t, "files", files(t, path), []string{"journal.db", "journal.db.bad"})
+				want := []string{"journal.db", "journal.db.bad", "journal.db.log"}
+				if round == 1 {
+					want = slices.Insert(want, 2, "journal.db.bad.log")
+				}
+				same(t, "files", files(t, path), want)
 				if kept, _ := os.ReadFile(path + ".bad"); string(kept) != text {
 					t.Error("the copy is not the file")
 				}
@@ -222,7 +226,7 @@ func refused[E error](t *testing.T, path string, o Options, words string) {
 	if string(before) != string(after) || (errBefore == nil) != (errAfter == nil) {
 		t.Error("the file was changed")
 	}
-	if slices.ContainsFunc(files(t, path), func(n string) bool { return n != filepath.Base(path) }) {
+	if slices.ContainsFunc(files(t, path), func(n string) bool { return n != filepath.Base(path) && n != filepath.Base(path)+suffixLog }) {
 		t.Errorf("left behind: %v", files(t, path))
 	}
 }
@@ -232,7 +236,7 @@ func TestUntouched(t *testing.T) {
 	t.Run("newer schema", func(t *testing.T) {
 		j, path := newJournal(t)
 		makeNewer(t, j)
-		refused[*SchemaError](t, path, vol, "schema 7 and this actuatord knows up to 1")
+		refused[*SchemaError](t, path, vol, "schema 7 and this actuatord knows up to 2")
 	})
 	t.Run("newer record", func(t *testing.T) {
 		j, path := newJournal(t)

@@ -24,7 +24,7 @@ const sector = 512
 // A disk that lies may leave the new meta page and any of the data. Each such
 // file must tell what is after the commit, or be found bad.
 func TestTornCommit(t *testing.T) {
-	j, path := newJournal(t)
+	j, path := unlogged(t)
 	for n := range 30 {
 		commit(t, j, func(b *Batch) {
 			r := record(n+1, command.Done)
@@ -100,7 +100,7 @@ func torn(random *rand.Rand, before, after []byte, share int, honest bool) []byt
 // pictureOf is what the file tells; "" when it is found bad.
 func pictureOf(t *testing.T, path string, file []byte) string {
 	t.Helper()
-	if err := os.WriteFile(path, file, 0o600); err != nil {
+	if err := errors.Join(os.WriteFile(path, file, 0o600), makeLog(path, 0)); err != nil {
 		t.Fatal(err)
 	}
 	j, err := ReadOnly(path)
@@ -133,7 +133,7 @@ func TestRuntimeDamage(t *testing.T) {
 		"emptied": func(f *os.File, _ int64) error { return f.Truncate(0) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			j, path := newJournal(t)
+			j, path := unlogged(t)
 			commit(t, j, func(b *Batch) {
 				for n := range 50 {
 					b.Conclude(record(n+1, command.Done), report(command.Done, fmt.Sprint(n)))
@@ -164,11 +164,15 @@ func TestRuntimeDamage(t *testing.T) {
 	}
 }
 
-// TestFileTakenAway: a journal that is removed or replaced under the daemon takes no
-// further commit, and the next start does not know what was in it.
+// TestFileTakenAway: a journal that is removed or replaced under the daemon, or its
+// log, takes no further commit, and the next start does not know what was in it.
 func TestFileTakenAway(t *testing.T) {
 	for name, take := range map[string]func(path string) error{
-		"removed": os.Remove,
+		"removed":     os.Remove,
+		"log removed": func(path string) error { return os.Remove(path + suffixLog) },
+		"log replaced": func(path string) error {
+			return makeLog(path, logPages)
+		},
 		"replaced": func(path string) error {
 			return errors.Join(os.Rename(path, path+".old"), os.WriteFile(path, nil, 0o600))
 		},

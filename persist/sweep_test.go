@@ -41,11 +41,12 @@ func script() []func(b *Batch) {
 	return steps
 }
 
-// life runs the script on the journal in dir until something fails, and answers
+// life runs the script on the journal in dir, with a log that is soon full, until
+// something fails, and answers
 // what it told after each commit that was acknowledged; the first is of the opening.
 func life(t *testing.T, dir string) (told []string) {
 	t.Helper()
-	j, _, err := Open(t.Context(), filepath.Join(dir, "journal.db"), pump, start, Options{Volatile: true})
+	j, _, err := Open(t.Context(), filepath.Join(dir, "journal.db"), pump, start, Options{Volatile: true, LogPages: 5})
 	if err != nil {
 		return nil
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"hash/crc32"
+	"slices"
 
 	"go.etcd.io/bbolt"
 )
@@ -32,14 +33,29 @@ const (
 	keyLink     = "link"
 	keyHistory  = "history"
 	keyCounters = "counters"
+	keyLog      = "log" // the log's id, since schema 2
 )
 
 // schema rises when an older program must not touch the file any more. Its
 // value's form is the one thing that never changes: an unsigned varint, sealed.
-const schema = 1
+// Schema 1 had no log.
+const schema = 2
 
+// tables is every table. Their order is in the log's entries: never reorder.
 func tables() []table {
 	return []table{tableJournal, tableCommands, tableOrder, tableStarted, tableNewest, tableLeases, tableOutbox}
+}
+
+// number is the table's in an entry of the log, from 1.
+func (t table) number() byte { return byte(slices.Index(tables(), t) + 1) }
+
+// tableOf is the table of that number.
+func tableOf(number byte) (t table, known bool) {
+	all := tables()
+	if number == 0 || int(number) > len(all) {
+		return "", false
+	}
+	return all[number-1], true
 }
 
 // bucket is t in tx, or that the file has none.
@@ -135,6 +151,8 @@ type writer struct {
 	tx *bbolt.Tx
 	facts
 	outboxLimit uint64
+	entry       encoder // what it changes, for the log, and …
+	ops         int     // … how many changes those are
 }
 
 // put keeps the sum while it stores payload under key. It writes nothing if that
@@ -150,6 +168,7 @@ func (w *writer) put(t table, key, payload []byte) error {
 		return nil
 	}
 	w.counters.sum += sealOf(value) - sealOf(old)
+	w.noted(t, key, payload)
 	return b.Put(key, value)
 }
 
@@ -164,6 +183,7 @@ func (w *writer) delete(t table, key []byte) (bool, error) {
 		return false, nil
 	}
 	w.counters.sum -= sealOf(old)
+	w.notedGone(t, key)
 	return true, b.Delete(key)
 }
 
@@ -175,6 +195,13 @@ func (w *writer) finish() error {
 	if err := w.put(tableJournal, []byte(keyHistory), encodeHistory(w.history)); err != nil {
 		return err
 	}
+	w.entry.byte(redoEnd)
+	w.entry.bytes(encodeCounters(w.counters))
+	return w.putCounters()
+}
+
+// putCounters stores the counters, which the sum in them cannot cover.
+func (w *writer) putCounters() error {
 	b, err := bucket(w.tx, tableJournal)
 	if err != nil {
 		return err

@@ -12,18 +12,33 @@ const (
 func durability() []mutant {
 	return []mutant{
 		{
-			"a commit is not flushed",
+			"an entry of the log is not flushed",
+			[]edit{{"persist/log.go", "retry(func() error { return unix.Fdatasync(int(l.file.Fd())) })", "retry(func() error { return unix.Access(l.path, unix.F_OK) })"}},
+			[]test{journalSweep},
+		},
+		{
+			"an entry of the log is not flushed, seen from the whole agent",
+			[]edit{{"persist/log.go", "retry(func() error { return unix.Fdatasync(int(l.file.Fd())) })", "retry(func() error { return unix.Access(l.path, unix.F_OK) })"}},
+			[]test{powerSweep},
+		},
+		{
+			"the log begins anew although bbolt has not committed",
+			[]edit{{"persist/commit.go", "if err := tx.Commit(); err != nil {", "if err := tx.Rollback(); err != nil {"}},
+			[]test{journalSweep},
+		},
+		{
+			"bbolt's commit is not flushed",
 			[]edit{{"persist/open.go", "db.AllocSize = allocSize\n", "db.AllocSize = allocSize\n\tdb.NoSync = true\n"}},
 			[]test{journalSweep},
 		},
 		{
-			"a commit is not flushed, seen from the whole agent",
+			"bbolt's commit is not flushed, seen from the whole agent",
 			[]edit{{"persist/open.go", "db.AllocSize = allocSize\n", "db.AllocSize = allocSize\n\tdb.NoSync = true\n"}},
 			[]test{powerSweep},
 		},
 		{
 			"a new journal's directory is not flushed",
-			[]edit{{"persist/open.go", `{"sync directory", func() error { return syncDir(s.path) }},`, `{"sync directory", func() error { return nil }},`}},
+			[]edit{{"persist/create.go", `{"sync directory", func() error { return syncDir(s.path) }},`, `{"sync directory", func() error { return nil }},`}},
 			[]test{journalSweep},
 		},
 		{
@@ -38,7 +53,7 @@ func durability() []mutant {
 		{
 			"a commit that failed is taken for not written",
 			[]edit{
-				{"persist/journal.go", "\t\tj.dead = fmt.Errorf(\"%s: %w\", what, storage(j.path, err))\n\t\treturn j.dead\n", "\t\treturn fmt.Errorf(\"%s: %w\", what, storage(j.path, err))\n"},
+				{"persist/commit.go", "\t\tj.dead = fmt.Errorf(\"%s: %w\", what, storage(j.path, err))\n\t\treturn j.dead\n", "\t\treturn fmt.Errorf(\"%s: %w\", what, storage(j.path, err))\n"},
 				{"agent/pending.go", "\t\t\treturn unknown(err)\n\t\t}\n\t\ta.o.Edge(\"after commit\")", "\t\t\ta.pending = p\n\t\t\treturn nil\n\t\t}\n\t\ta.o.Edge(\"after commit\")"},
 			},
 			[]test{failSweep},
