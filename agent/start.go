@@ -26,7 +26,7 @@ func (a *Agent) recover() error {
 	a.careful = a.opened.Unclean
 	a.line.arrival = a.journal.Arrival()
 	if a.opened.SetAside != "" {
-		a.log.Error("the journal was set aside and a new one begun", "why", a.opened.SetAsideWhy, "kept", a.opened.SetAside)
+		a.log.Error("the journal was set aside and a new one begun", "why", a.opened.SetAsideWhy, "found", a.opened.SetAsideErr, "kept", a.opened.SetAside)
 	}
 	left, err := a.journal.Unfinished()
 	if err != nil {

@@ -63,7 +63,28 @@ type StorageError struct {
 	Err  error
 }
 
-func (e *StorageError) Error() string { return fmt.Sprintf("%s journal %s: %v", e.Op, e.Path, e.Err) }
+func (e *StorageError) Error() string {
+	text := fmt.Sprintf("%s journal %s: %v", e.Op, e.Path, e.Err)
+	if next := nextStep(e.Err); next != "" {
+		text += ": " + next
+	}
+	return text
+}
+
+// nextStep is what the operator does about err; empty where nobody can say.
+func nextStep(err error) string {
+	switch {
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return "make room on its disk (df -h)"
+	case errors.Is(err, berrors.ErrMaxSizeReached):
+		return "it holds as many commands as it may: shorten [journal] keep"
+	case errors.Is(err, syscall.EROFS):
+		return "its disk is mounted read-only, often since it failed: see dmesg, then remount or replace it"
+	case errors.Is(err, syscall.EIO):
+		return "its disk answers with errors: see dmesg, and replace the card"
+	}
+	return ""
+}
 
 // Unwrap gives what the kernel or bbolt said.
 func (e *StorageError) Unwrap() error { return e.Err }
