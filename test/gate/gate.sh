@@ -97,6 +97,15 @@ mutants() {
 	go run ./test/mutants
 }
 
+# Another seed each time: it is printed, and a run is repeated with FLAGS="-seed N".
+torture() {
+	if ! timeout 240 go run ./test/torture >"$work/torture.txt" 2>&1; then
+		cat "$work/torture.txt"
+		return 1
+	fi
+	sed -n '/of which/,$p' "$work/torture.txt" | show torture
+}
+
 demo() {
 	compgen -G "test/demo/*.go" >/dev/null || { echo "there is no test/demo yet"; return 77; }
 	timeout 120 go run ./test/demo
@@ -160,5 +169,6 @@ wait "$test_lane" "$board_lane"
 # These drive real processes against real sockets: alone on the machine.
 stage "ARMv6 scenario" test/arm/arm.sh armv6 scenario
 stage "arm64 scenario" test/arm/arm.sh arm64 scenario
+stage torture torture
 stage demo demo
 finish
