@@ -35,7 +35,7 @@ packages() {
 	# arithmetic; and the sweeps whose many rounds differ in what the network or the
 	# disk does and not in what the CPU does.
 	GOFLAGS="${GOFLAGS:-} -trimpath" CGO_ENABLED=0 GOARCH=$arch \
-		go test -short -vet=off -count=1 -timeout 8m -exec "$PWD/test/arm/exec.sh" \
+		go test -short -vet=off -count=1 -timeout 20m -exec "$PWD/test/arm/exec.sh" \
 		-skip '^(TestDamage|TestCheckInChild|TestModel.*|TestPowerLoss.*|TestFailingDisk|TestHTTPSFaults|TestHubFaults|TestGarbageForHours|TestPollsOverRestarts|TestOffDuringAVisit|TestHeldFor|TestBlackHole)$' \
 		./agent/... ./persist/... ./hub ./hub/link ./hub/mqtt ./systemd
 }
