@@ -85,6 +85,7 @@ func TestRefusedIsRejected(t *testing.T) {
 		{"too old", "m", `{"target":"valve-1","action":"on","sent":"1999-01-01T00:00:00Z"}`, nil, "refused too-old"},
 		{"age unknown", "m", `{"target":"valve-1","action":"on"}`, nil, "refused age-unknown"},
 		{"sent is no date", "m", `{"target":"pump","action":"on"}`, func(m *hub.Message) { m.Properties = map[string]string{"sent": "yesterday"} }, "refused bad-value"},
+		{"sent in no year", "m", `{"target":"pump","action":"on"}`, func(m *hub.Message) { m.Properties = map[string]string{"sent": "9999-12-31T23:59:59-01:00"} }, "refused bad-value"},
 		{"once-only without an id", "", `{"target":"pump","action":"toggle"}`, nil, "refused id-required"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

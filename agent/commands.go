@@ -6,6 +6,7 @@ import (
 
 	"actuatord/agent/command"
 	"actuatord/board"
+	"actuatord/handlers"
 	"actuatord/hub"
 	"actuatord/persist"
 )
@@ -62,9 +63,9 @@ func (a *Agent) arrived(d hub.Delivery) *item {
 	if d.Fault != nil {
 		m.Fault = command.Refuse(command.Malformed, "the message's properties cannot be read: %v", d.Fault)
 	} else if s, given := d.Message.Properties["sent"]; given {
-		t, err := time.Parse(time.RFC3339, s)
+		t, err := handlers.ReadDate(s)
 		if err != nil {
-			m.Fault = command.Refuse(command.BadValue, "the property \"sent\" is %.40q; want an RFC 3339 date such as 2026-11-23T12:00:00Z", s)
+			m.Fault = command.Refuse(command.BadValue, "the property \"sent\" is %.40q: %v; want one such as 2026-11-23T12:00:00Z", s, err)
 		}
 		m.Sent = t
 	}

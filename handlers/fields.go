@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"strconv"
 	"strings"
 	"time"
@@ -128,22 +129,39 @@ func (d *decoder) bytes(name string, tok json.Token) []byte {
 	return b
 }
 
-// time reads a date. Years before 1970 are refused: the zero time, which means
-// "not given", must not be something that can be sent.
 func (d *decoder) time(name string, tok json.Token) time.Time {
 	s, ok := tok.(string)
+	v, err := ReadDate(s)
+	switch {
+	case ok && errors.Is(err, errDateRange):
+		d.refuse(command.OutOfRange, `the field "%s" is %s; %v`, name, describe(tok), err)
+	case !ok || err != nil:
+		d.bad(name, tok, wantTime)
+	}
+	return v
+}
+
+var (
+	errDate      = errors.New("not a date as RFC 3339")
+	errDateRange = errors.New("dates lie between 1970 and 9999, in UTC")
+)
+
+// ReadDate reads a date as a command may name it, in a field or in the property
+// "sent"; with an error it is the zero time. That one means "not given" and must not
+// be something that can be sent: dates begin in 1970. They end with the year 9999,
+// also in UTC, where an offset can carry them over the edge: of a later one nothing
+// can be written as JSON, so one record of it would hide the whole history.
+func ReadDate(s string) (time.Time, error) {
 	v, err := time.Parse(time.RFC3339, s)
 	// time.Parse lets two forms through that RFC 3339 does not have: a comma
 	// before the fraction, and an hour of one digit.
-	if !ok || err != nil || strings.Contains(s, ",") || s[len("2026-11-23T08")] != ':' {
-		d.bad(name, tok, wantTime)
-		return time.Time{}
+	switch {
+	case err != nil || strings.Contains(s, ",") || s[len("2026-11-23T08")] != ':':
+		return time.Time{}, errDate
+	case v.Unix() < 0 || v.UTC().Year() > 9999:
+		return time.Time{}, errDateRange
 	}
-	if v.Unix() < 0 {
-		d.refuse(command.OutOfRange, `the field "%s" is %s; dates begin in 1970`, name, describe(tok))
-		return time.Time{}
-	}
-	return v
+	return v, nil
 }
 
 func (d *decoder) id(name string, tok json.Token) string {

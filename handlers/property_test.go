@@ -42,6 +42,11 @@ func checkDecoded(t *testing.T, payload []byte, c command.Command, refusal *comm
 	if len(c.ID) > maxID || strings.ContainsFunc(c.ID, notInID) || len(c.Target) > maxWord || len(c.Action) > maxWord {
 		t.Errorf("kept what cannot be recorded: %+v", c)
 	}
+	for _, at := range []time.Time{c.Sent, c.Expires} { // in UTC, as the journal keeps it and people are shown it
+		if _, err := at.UTC().MarshalJSON(); err != nil || !at.IsZero() && at.Unix() < 0 {
+			t.Errorf("kept a date that cannot be shown: %v, %v", at, err)
+		}
+	}
 	if refusal != nil {
 		checkSentence(t, refusal)
 		if c.Fingerprint != command.FingerprintOfPayload(payload) {
