@@ -3,6 +3,7 @@ package https
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"io"
 	"net/http"
 	"reflect"
@@ -50,6 +51,74 @@ func FuzzReadHeaders(f *testing.F) {
 			}
 		}
 	})
+}
+
+// FuzzAnswer: whatever comes in answer to a request, in whatever pieces, it is read as
+// package http reads it, up to the bounds; what is not the whole is not taken for it;
+// and a connection is kept only behind an answer whose end was announced.
+func FuzzAnswer(f *testing.F) {
+	f.Add([]byte("HTTP/1.1 200 OK\r\nDate: Thu, 01 Jan 2026 00:00:00 GMT\r\nContent-Length: 2\r\n\r\nhi"), uint8(100), uint8(3), false)
+	f.Fuzz(func(t *testing.T, b []byte, limit, piece uint8, settles bool) {
+		req := &http.Request{Method: http.MethodGet}
+		if settles {
+			req.Method = http.MethodDelete
+		}
+		from := &drops{left: b, piece: int(piece) + 1}
+		m := &meter{conn: from}
+		a, keep, err := (&wire{in: m, buf: bufio.NewReader(m)}).read(req, int64(limit))
+		if most := maxHeader + int(limit) + framing; len(b)-len(from.left) > most {
+			t.Errorf("%d bytes were read; want %d at most", len(b)-len(from.left), most)
+		}
+		whole, body, wantErr := plainAnswer(b, req)
+		if err != nil {
+			var e *hub.Error
+			if wantPresentable(t, err); !errors.As(err, &e) || !reflect.DeepEqual(a, answer{}) || keep || wantErr == nil && len(b) < maxHeader && whole.ProtoMajor == 1 {
+				t.Errorf("error %v (%T), kept %v, beside it %+v", err, err, keep, a)
+			}
+			return
+		}
+		wantPresentable(t, a.cut)
+		wantPresentable(t, a.refusal("ask"))
+		if whole == nil || a.status != whole.StatusCode || int64(len(a.body)) > int64(limit) || !bytes.HasPrefix(body, a.body) || a.cut == nil && (wantErr != nil || len(a.body) != len(body)) {
+			t.Errorf("%d, %q, cut: %v; want %q, %v", a.status, a.body, a.cut, body, wantErr)
+		}
+		if keep && (a.cut != nil || !a.measured || whole.Close) {
+			t.Errorf("kept behind %+v", a)
+		}
+		if dates := a.header.Values("Date"); !a.date.IsZero() && (len(dates) != 1 || a.date.Format(http.TimeFormat) != dates[0]) {
+			t.Errorf("the date is read as %v; it says %q", a.date, dates)
+		}
+	})
+}
+
+// plainAnswer is what package http takes for the answer to req, and its body as far as
+// it comes.
+func plainAnswer(b []byte, req *http.Request) (*http.Response, []byte, error) {
+	r := bufio.NewReader(bytes.NewReader(b))
+	resp, err := http.ReadResponse(r, req)
+	for err == nil && resp.StatusCode/100 == 1 && resp.StatusCode != http.StatusSwitchingProtocols {
+		resp, err = http.ReadResponse(r, req)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	body, err := io.ReadAll(resp.Body)
+	return resp, body, err
+}
+
+// drops is a connection from which bytes come some at a time.
+type drops struct {
+	left  []byte
+	piece int
+}
+
+func (d *drops) Read(p []byte) (int, error) {
+	if len(d.left) == 0 {
+		return 0, io.EOF
+	}
+	n := copy(p[:min(len(p), d.piece)], d.left)
+	d.left = d.left[n:]
+	return n, nil
 }
 
 // FuzzRefusal: whatever the body of a refusal and its headers say, the error is

@@ -179,10 +179,11 @@ func (w *wire) why(err error) error {
 	return e
 }
 
-// readDate is lenient in nothing: a date decides about certificates.
+// readDate is lenient in nothing: a date decides about certificates. time.Parse alone
+// would take a fraction of a second, another weekday and any case.
 func readDate(h http.Header) time.Time {
 	if v := h.Values("Date"); len(v) == 1 {
-		if at, err := time.Parse(http.TimeFormat, v[0]); err == nil {
+		if at, err := time.Parse(http.TimeFormat, v[0]); err == nil && at.Format(http.TimeFormat) == v[0] {
 			return at.UTC()
 		}
 	}
