@@ -65,8 +65,9 @@ func parseProxy(whose, text string) (proxy, error) {
 	}
 	u, err := url.Parse(text)
 	switch {
-	case err != nil || u.Hostname() == "" || u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.Fragment != "":
+	case err != nil || !dialable(u.Hostname(), u.Port()) || u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.Fragment != "":
 		// More behind the host may be the rest of a password that was cut at its '/'.
+		// A host in escapes could hold what moves a terminal's cursor.
 		return proxy{}, refused(hub.Misconfigured, "use %s: it is not of the form http://host:port", whose)
 	case u.Scheme != "http":
 		return proxy{}, refused(hub.Misconfigured, "use %s: scheme %s is not supported, only http", whose, printable(u.Scheme, 20))
@@ -78,6 +79,18 @@ func parseProxy(whose, text string) (proxy, error) {
 	}
 	return p, nil
 }
+
+// dialable tells whether host and port, "" for that of the scheme, make an address.
+func dialable(host, port string) bool {
+	_, _, err := net.SplitHostPort(net.JoinHostPort(host, port))
+	if err == nil && port != "" {
+		_, err = strconv.ParseUint(port, 10, 16)
+	}
+	return host != "" && err == nil && !strings.ContainsFunc(host, notVisible)
+}
+
+// notVisible tells what no host and port has in it.
+func notVisible(r rune) bool { return r <= ' ' || r >= 0x7f }
 
 // exempt tells whether host:port is reached directly: this machine always is,
 // and what NO_PROXY lists, in the way of curl and Go's own client: "*", a name
@@ -117,7 +130,7 @@ func exempt(list, host string, port int) bool {
 // connect asks the proxy at the other end of conn for a way to addr. Only the
 // end of ctx bounds it, by closing conn.
 func (p proxy) connect(ctx context.Context, conn net.Conn, addr string) error {
-	if strings.ContainsFunc(addr, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
+	if strings.ContainsFunc(addr, notVisible) {
 		return refused(hub.Misconfigured, "ask proxy %s for a way: %q is no host and port", p.addr, printable(addr, sentence))
 	}
 	request := "CONNECT " + addr + " HTTP/1.1\r\nHost: " + addr + "\r\n"

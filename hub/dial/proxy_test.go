@@ -3,8 +3,10 @@ package dial
 import (
 	"bytes"
 	"crypto/tls"
+	"encoding/base64"
 	"io"
 	"net"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -85,6 +87,9 @@ func TestProxySettingsRefused(t *testing.T) {
 		{"", "http://me:443#hunter2@p.example:3128", "environment"},
 		{"", "http://me:hunter2%@p.example:3128", "environment"},
 		{"", "http://p.example:hunter2", "environment"},
+		{"", "http://p.example:65536", "environment"},
+		{"", "http://p.example]:3128", "environment"},
+		{"", "http://me:hunter2@%C2%9Bp.example:3128", "environment"},
 		{"", "http://p.example:31\n28/hunter2", "environment"},
 	} {
 		_, err := Config{Proxy: test.proxy}.proxy(func(key string) string { return map[string]string{"HTTPS_PROXY": test.env}[key] }, testHost, 8883)
@@ -220,6 +225,44 @@ func FuzzProxyAnswer(f *testing.F) {
 		}
 		if text := err.Error(); strings.Contains(text, "hunter2") || len(text) > 200 {
 			t.Errorf("error: %s", text)
+		}
+	})
+}
+
+// FuzzProxySettings: whatever the environment says of a proxy, it is refused in one
+// short line without the password, or it can be dialled and its credentials are those
+// given. And a list of exceptions excepts what its entries do, one by one.
+func FuzzProxySettings(f *testing.F) {
+	f.Add("http://me:", "@p.example:3128", "a.example,*.b.example:8883,10.0.0.0/8", testHost, uint16(8883))
+	f.Fuzz(func(t *testing.T, before, after, list, host string, port uint16) {
+		text := before + "hunter2" + after
+		secret := strings.Contains(before, ":") && strings.Contains(after, "@")
+		p, err := parseProxy("the proxy of the environment", text)
+		name, number, addrErr := net.SplitHostPort(p.addr)
+		if addrErr == nil {
+			_, addrErr = strconv.ParseUint(number, 10, 16)
+		}
+		switch {
+		case err != nil:
+			if s := err.Error(); hub.ClassOf(err) != hub.Misconfigured || len(s) > 200 || strings.ContainsFunc(s, func(r rune) bool { return r != ' ' && r != '…' && notVisible(r) }) || secret && strings.Contains(s, "hunter2") {
+				t.Errorf("error: %q", s)
+			}
+		case addrErr != nil || name == "" || strings.ContainsFunc(p.addr, notVisible) || secret && strings.Contains(p.addr, "hunter2"):
+			t.Errorf("%q is dialled as %q: %v", text, p.addr, addrErr)
+		case p.auth != "":
+			if plain, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(p.auth, "Basic ")); err != nil || !bytes.Contains(plain, []byte(":")) {
+				t.Errorf("%q asks with %q: %v", text, p.auth, err)
+			}
+		}
+		one := false
+		for entry := range strings.SplitSeq(list, ",") {
+			one = one || exempt(entry, strings.ToLower(host), int(port))
+		}
+		if got := exempt(list, strings.ToLower(host), int(port)); got != one {
+			t.Errorf("%q excepts %q: %v; by its entries: %v", list, host, got, one)
+		}
+		if !exempt(list+",*", host, int(port)) {
+			t.Errorf("%q and a star do not except %q", list, host)
 		}
 	})
 }
