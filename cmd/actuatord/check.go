@@ -273,7 +273,7 @@ func resetJournal(configFile string, e env) error {
 	case errors.As(err, &none):
 		err = resetFile(c, e)
 	case err == nil:
-		fmt.Fprintf(e.out, "history was %s and is clear now: once-only commands run again\n", a.Was)
+		fmt.Fprintf(plain{e.out}, "history was %s and is clear now: once-only commands run again\n", a.Was)
 	}
 	return err
 }
@@ -299,7 +299,7 @@ func resetFile(c config.Config, e env) error {
 	if err := errors.Join(j.Commit(&b), j.Close()); err != nil {
 		return err
 	}
-	fmt.Fprintf(e.out, "history was %s and is clear now: once-only commands run again\n", was)
+	fmt.Fprintf(plain{e.out}, "history was %s and is clear now: once-only commands run again\n", was)
 	return nil
 }
 

@@ -86,8 +86,14 @@ func runDo(args []string, e env) error {
 	if err != nil {
 		return err
 	}
-	return told(e.out, *a.Outcome)
+	if a.Outcome == nil {
+		return errStrange
+	}
+	return told(plain{e.out}, *a.Outcome)
 }
+
+// errStrange is an answer without what was asked for.
+var errStrange = errors.New("the daemon's answer cannot be used: is it of another version? Restart it")
 
 // told prints an outcome and makes the error that fits it.
 func told(w io.Writer, r command.Report) error {
@@ -151,9 +157,9 @@ func runSafe(args []string, e env) (result error) {
 	case err != nil:
 		return fmt.Errorf("a daemon holds the outputs and does not answer: %w", err)
 	}
-	printLevels(e.out, a.Levels)
+	printLevels(plain{e.out}, a.Levels)
 	for _, target := range sorted(a.Faults) {
-		fmt.Fprintf(e.err, "actuatord: %s is not at its safe level: %s\n", target, a.Faults[target])
+		fmt.Fprintf(plain{e.err}, "actuatord: %s is not at its safe level: %s\n", target, a.Faults[target])
 	}
 	if len(a.Faults) > 0 {
 		return &exitError{exitFailed}
@@ -235,7 +241,7 @@ func runHistory(args []string, e env) error {
 		return printJSON(e.out, records)
 	}
 	for _, r := range records {
-		fmt.Fprintln(e.out, line(r))
+		fmt.Fprintln(plain{e.out}, line(r))
 	}
 	return nil
 }

@@ -111,17 +111,17 @@ func report(err error, e env) int {
 	case errors.As(err, &quiet):
 		return quiet.code
 	case errors.As(err, &usageErr), errors.As(err, &problems), errors.Is(err, config.ErrUnreadable):
-		fmt.Fprintf(e.err, "actuatord: %v\n", err)
+		fmt.Fprintf(plain{e.err}, "actuatord: %v\n", err)
 		return exitUsage
 	case errors.As(err, &not):
-		fmt.Fprintf(e.err, "actuatord: %v\n", err)
+		fmt.Fprintf(plain{e.err}, "actuatord: %v\n", err)
 		return exitNot
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
-		fmt.Fprintf(e.err, "actuatord: %v\n", err)
+		fmt.Fprintf(plain{e.err}, "actuatord: %v\n", err)
 		return exitLate
 	}
-	fmt.Fprintf(e.err, "actuatord: %v\n", err)
+	fmt.Fprintf(plain{e.err}, "actuatord: %v\n", err)
 	return exitFailed
 }
 

@@ -22,10 +22,13 @@ func runStatus(args []string, e env) error {
 	if err != nil {
 		return err
 	}
+	if a.Status == nil {
+		return errStrange
+	}
 	if *asJSON {
 		err = printJSON(e.out, a.Status)
 	} else {
-		err = printStatus(e.out, *a.Status)
+		err = printStatus(plain{e.out}, *a.Status)
 	}
 	if err == nil && len(a.Status.Alarms) > 0 {
 		err = &exitError{exitFailed}
