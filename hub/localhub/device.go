@@ -3,6 +3,7 @@ package localhub
 import (
 	"crypto/rand"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -58,14 +59,22 @@ func (h *Hub) AddDevice(id string) (Device, error) {
 	return d, h.register(d)
 }
 
+// check tells whether d can be registered.
+func (d Device) check() error {
+	if err := hub.CheckDeviceID(d.ID); err != nil {
+		return fmt.Errorf("id: %w", err)
+	}
+	if len(d.Primary.Reveal()) == 0 || len(d.Secondary.Reveal()) == 0 {
+		return errors.New("a key is empty")
+	}
+	return nil
+}
+
 // PutDevice registers a device with the keys it has, such as from an earlier
 // run; it replaces the keys of one that is registered already.
 func (h *Hub) PutDevice(d Device) error {
-	if err := hub.CheckDeviceID(d.ID); err != nil {
-		return fmt.Errorf("device id %q: %w", d.ID, err)
-	}
-	if len(d.Primary.Reveal()) == 0 || len(d.Secondary.Reveal()) == 0 {
-		return fmt.Errorf("device %s: a key is empty", d.ID)
+	if err := d.check(); err != nil {
+		return fmt.Errorf("device %q: %w", d.ID, err)
 	}
 	h.mu.Lock()
 	defer h.unlock()

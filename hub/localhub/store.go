@@ -1,6 +1,7 @@
 package localhub
 
 import (
+	"cmp"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -67,13 +68,14 @@ func readDevices(dir string) ([]Device, error) {
 		return nil, fmt.Errorf("read devices in %s: %w", path, err)
 	}
 	var devices []Device
-	for _, d := range s.Devices {
+	for i, d := range s.Devices {
 		primary, err1 := base64.StdEncoding.DecodeString(d.Primary)
 		secondary, err2 := base64.StdEncoding.DecodeString(d.Secondary)
-		if err := errors.Join(hub.CheckDeviceID(d.ID), err1, err2); err != nil {
-			return nil, fmt.Errorf("read device %q in %s: %w", d.ID, path, err)
+		device := Device{d.ID, hub.NewSecret(primary), hub.NewSecret(secondary)}
+		if err := cmp.Or(err1, err2, device.check()); err != nil {
+			return nil, fmt.Errorf("read device %d in %s: %w", i+1, path, err) // its id may be a key that was pasted there
 		}
-		devices = append(devices, Device{d.ID, hub.NewSecret(primary), hub.NewSecret(secondary)})
+		devices = append(devices, device)
 	}
 	return devices, nil
 }

@@ -1,10 +1,13 @@
 package localhub
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"unicode"
 
 	"actuatord/hub"
 )
@@ -72,4 +75,41 @@ func TestDevicesFaults(t *testing.T) {
 	if _, err := Devices(filepath.Join(t.TempDir(), "missing"), "pump-1"); err == nil {
 		t.Error("keys were kept in a directory that is not there")
 	}
+}
+
+// FuzzDevices: whatever stands in the file, it is refused without a word of it that may
+// be a key, or each device can be registered, and all are read again as they are
+// written.
+func FuzzDevices(f *testing.F) {
+	f.Add([]byte(`{"devices":[{"id":"pump-1","primaryKey":"hunter2=","secondaryKey":"a2V5"}]}`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		dir := t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, devicesFile), text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		devices, err := readDevices(dir)
+		if err != nil {
+			if s := err.Error(); devices != nil || strings.Contains(s, "hunter2") || strings.ContainsFunc(s, unicode.IsControl) || len(s) > 600+len(dir) {
+				t.Errorf("beside %d devices: %q", len(devices), s)
+			}
+			return
+		}
+		h := New(Options{})
+		defer h.Close()
+		for _, d := range devices {
+			if err := h.PutDevice(d); err != nil {
+				t.Errorf("read, and then: %v", err)
+			}
+		}
+		again := t.TempDir()
+		if err := writeDevices(again, devices); err != nil {
+			t.Fatal(err)
+		}
+		back, err := readDevices(again)
+		if err != nil || !slices.EqualFunc(back, devices, func(a, b Device) bool {
+			return a.ID == b.ID && bytes.Equal(a.Primary.Reveal(), b.Primary.Reveal()) && bytes.Equal(a.Secondary.Reveal(), b.Secondary.Reveal())
+		}) {
+			t.Errorf("read %d devices, written and read %d, %v", len(devices), len(back), err)
+		}
+	})
 }
