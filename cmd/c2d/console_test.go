@@ -23,7 +23,12 @@ func talk(t *testing.T, input string) []string {
 	ctx, quit := context.WithCancel(t.Context())
 	defer quit()
 	(&console{hub: h, out: out, quit: quit}).read(strings.NewReader(input))
-	if asked := strings.Contains(input, "quit"); asked != (ctx.Err() != nil) {
+	asked := false
+	for line := range strings.Lines(input) {
+		words, err := split(strings.TrimSpace(line))
+		asked = asked || err == nil && len(words) == 1 && words[0].text == "quit"
+	}
+	if asked != (ctx.Err() != nil) {
 		t.Errorf("asked to quit: %v; did: %v", asked, ctx.Err())
 	}
 	return strings.Split(strings.TrimSuffix(b.String(), "\n"), "\n")

@@ -1,10 +1,14 @@
 package main
 
 import (
+	"encoding/json"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+	"unicode"
+
+	"actuatord/hub/localhub"
 )
 
 func TestSplit(t *testing.T) {
@@ -84,8 +88,8 @@ func TestMessage(t *testing.T) {
 	}
 }
 
-// FuzzSplit: no line makes it panic or loop, and words hold no more than the
-// line did.
+// FuzzSplit: no line makes it panic or loop, words hold no more than the line did, and
+// written as JSON strings they are the same words.
 func FuzzSplit(f *testing.F) {
 	for _, line := range []string{`send pump-1 {"a": 1} ack=full`, `s "x\ty" k="v"`, `{[`, `"\u00`, `a="`} {
 		f.Add(line)
@@ -93,14 +97,68 @@ func FuzzSplit(f *testing.F) {
 	f.Fuzz(func(t *testing.T, line string) {
 		words, err := split(line)
 		if err != nil {
+			if len(err.Error()) > 1000 {
+				t.Fatalf("an error of %d bytes", len(err.Error()))
+			}
 			return
 		}
 		n := 0
-		for _, w := range words {
+		quoted := make([]string, len(words))
+		for i, w := range words {
 			n += len(w.text)
+			b, err := json.Marshal(w.text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			quoted[i] = string(b)
 		}
 		if n > 3*len(line) { // an invalid byte in a JSON string becomes U+FFFD, three bytes
 			t.Fatalf("%d bytes came out of %d", n, len(line))
+		}
+		again, err := split(strings.Join(quoted, " "))
+		if err != nil || !slices.EqualFunc(again, words, func(a, b word) bool { return a.quoted && a.text == string([]rune(b.text)) }) {
+			t.Errorf("%q is %+v, and again %+v, %v", line, words, again, err)
+		}
+	})
+}
+
+// FuzzConsole: every line is answered, in lines that each begin with a word of ours and
+// are shown as they are; a fault that is taken reads again from what it is told as.
+func FuzzConsole(f *testing.F) {
+	f.Add(`send pump-1 {"target": "pump"} id="m 1" ack=full note="two words"`)
+	f.Add("fault pump-1 refuse http-receive code=429 retry=9 times=forever")
+	f.Add("restart 10ms")
+	f.Fuzz(func(t *testing.T, line string) {
+		if strings.Contains(line, "\n") || strings.TrimSpace(line) == "" || strings.TrimSpace(line)[0] == '#' {
+			return
+		}
+		said := talk(t, line+"\n")
+		if said[0] == "" {
+			t.Fatalf("%q is not answered", line)
+		}
+		for _, answer := range said {
+			first, _, _ := strings.Cut(answer, " ")
+			if !slices.Contains([]string{"ok", "error", "help", "queue", "queued", "enqueued", "dead-lettered", "feedback"}, first) {
+				t.Errorf("%q is answered %q", line, answer)
+			}
+			if first != "ok" && strings.ContainsFunc(answer, func(r rune) bool { return !unicode.IsPrint(r) }) { // "ok" repeats what was typed
+				t.Errorf("%q is answered %q", line, answer)
+			}
+		}
+		words, err := split(line)
+		if err != nil || len(words) < 3 || words[0].text != "fault" {
+			return
+		}
+		var args []string
+		for _, w := range words[2:] {
+			args = append(args, w.text)
+		}
+		if fault, err := localhub.ParseFault(args); err == nil {
+			again, err := localhub.ParseFault(strings.Fields(fault.String()))
+			again.Skip, again.Times = fault.Skip, fault.Times // it tells neither
+			if err != nil || again != fault {
+				t.Errorf("%q is %+v, and again %+v, %v", line, fault, again, err)
+			}
 		}
 	})
 }
