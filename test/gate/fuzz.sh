@@ -1,34 +1,51 @@
 #!/usr/bin/env bash
 # fuzz.sh TIME: every Fuzz target of the module for TIME each, found by name, so
 # that none is forgotten. Seeds are committed in testdata/fuzz; what is found is
-# written there by go test, and belongs into the commit that repairs it.
+# written there, and belongs into the commit that repairs it.
+#
+# A package is linked once for all of its targets, and two of them run at a time with
+# a worker each: together with the other lane that is what two cores can do.
 set -uo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit
-time=${1:-2s}
-log=$(mktemp)
-trap 'rm -f "$log"' EXIT
-count=0 failed=0
+time=${1:-3s}
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+trap 'exit 130' INT TERM
+cache=$(go env GOCACHE)/fuzz/$(go list -m) || exit
 
-fuzz() { # fuzz PACKAGE TARGET
-	go test -run '^$' -fuzz "^$2\$" -fuzztime "$time" -fuzzminimizetime 1s "$1" >"$log" 2>&1
+fuzz() { # fuzz PACKAGE TARGET: as go test -fuzz would
+	cd "$1" && "$work/$1/test" -test.run '^$' -test.fuzz "^$2\$" -test.fuzztime "$time" -test.fuzzminimizetime 1s \
+		-test.parallel 1 -test.fuzzcachedir "$cache/$1" >"$work/$1/$2" 2>&1
 }
 
-while IFS=: read -r file target; do
-	package=./$(dirname "$file")
-	count=$((count + 1))
-	# A worker that is still busy when the time is up can make go test say "context
+target() { # target PACKAGE TARGET
+	local log=$work/$1/$2
+	# A worker that is still busy when the time is up can make it say "context
 	# deadline exceeded" although no input failed (Go issue 75804 and older). Only
 	# that, with no failing input named, is tried once more.
-	if ! fuzz "$package" "$target" &&
-		{ grep -q 'Failing input written' "$log" || ! grep -q 'context deadline exceeded' "$log" || ! fuzz "$package" "$target"; }; then
-		echo "$package $target:"
-		cat "$log"
-		failed=$((failed + 1))
+	if ! (fuzz "$1" "$2") &&
+		{ grep -q 'Failing input written' "$log" || ! grep -q 'context deadline exceeded' "$log" || ! (fuzz "$1" "$2"); }; then
+		printf '%s\n' "./$1 $2:" "$(cat "$log")"
+		touch "$log.failed"
 	fi
-	echo "$package $target: $(grep -o 'execs: [0-9]*' "$log" | tail -n 1)"
-done < <(grep -rHoE --include='*_test.go' '^func Fuzz[A-Za-z0-9_]+' . | sed -E 's,^\./,,; s,:func ,:,')
+	echo "./$1 $2: $(grep -o 'execs: [0-9]*' "$log" | tail -n 1)"
+}
 
+count=0 unbuilt=0
+while IFS=: read -r file name; do
+	package=$(dirname "$file")
+	if [[ ! -d $work/$package ]]; then
+		mkdir -p "$work/$package"
+		go test -c -fuzz=. -o "$work/$package/test" "./$package" || unbuilt=$((unbuilt + 1))
+	fi
+	while [[ $(jobs -pr | wc -l) -ge 2 ]]; do wait -n; done
+	target "$package" "$name" &
+	count=$((count + 1))
+done < <(grep -rHoE --include='*_test.go' '^func Fuzz[A-Za-z0-9_]+' . | sed -E 's,^\./,,; s,:func ,:,' | sort)
+wait
+
+failed=$(find "$work" -name '*.failed' | wc -l)
 [[ $count -gt 0 ]] || { echo "no fuzz target found: the search is broken"; exit 1; }
-echo "$count targets, $failed failed"
-[[ $failed -eq 0 ]]
+echo "$count targets, $failed failed, $unbuilt packages not built"
+[[ $failed -eq 0 && $unbuilt -eq 0 ]]

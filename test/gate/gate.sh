@@ -150,7 +150,7 @@ stage vet vet_native
 	stage tests tests
 	stage "race tests" race
 	stage mutants mutants
-	stage fuzz "$gate/fuzz.sh" 2s
+	stage fuzz "$gate/fuzz.sh" 3s
 ) &
 test_lane=$!
 (
