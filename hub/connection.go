@@ -87,6 +87,9 @@ func parseConnectionString(s string) (ConnectionString, error) {
 	if err != nil { // the decoder's own error would quote nothing, but would give the position: not needed
 		return ConnectionString{}, errors.New("SharedAccessKey is not base64: was it cut or changed when it was copied?")
 	}
+	if len(key) == 0 { // the decoder passes over line ends
+		return ConnectionString{}, fmt.Errorf("%s is empty; %s", fieldKey, wanted)
+	}
 	c.Key = NewSecret(key)
 	return c, nil
 }

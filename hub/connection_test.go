@@ -1,8 +1,10 @@
 package hub
 
 import (
+	"fmt"
 	"strings"
 	"testing"
+	"unicode"
 )
 
 const keyText = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
@@ -42,6 +44,7 @@ func TestParseConnectionStringFaults(t *testing.T) {
 		{"no device", "HostName=h;SharedAccessKey=" + key, "DeviceId is missing"},
 		{"no key", "HostName=h;DeviceId=d", "SharedAccessKey is missing"},
 		{"empty key", "HostName=h;DeviceId=d;SharedAccessKey=", "SharedAccessKey is missing"},
+		{"key of a line end", "SharedAccessKey=\r\n;HostName=h;DeviceId=d", "SharedAccessKey is empty"},
 		{"key not base64", "HostName=h;DeviceId=d;SharedAccessKey=" + key, "SharedAccessKey is not base64"},
 		{"only the key", key, "unknown field (number 1)"},
 		{"only a word", "hunter2hunter2", "field 1 has no '='"},
@@ -83,16 +86,26 @@ func TestParseConnectionStringFaults(t *testing.T) {
 // names and tokens, and its key is in no error and no print.
 func FuzzParseConnectionString(f *testing.F) {
 	f.Add("HostName=h;DeviceId=d;SharedAccessKey=" + keyText)
+	f.Add("HostName=hunter2/;DeviceId=hunter2+;GatewayHostName=hunter2 ;SharedAccessKey=hunter2")
 	f.Fuzz(func(t *testing.T, text string) {
 		c, err := ParseConnectionString(text)
 		if err != nil {
-			if len(err.Error()) > 300 {
-				t.Fatalf("error of %d bytes", len(err.Error()))
+			if s := err.Error(); len(s) > 300 || strings.ContainsFunc(s, unicode.IsControl) || c != (ConnectionString{}) {
+				t.Fatalf("error of %d bytes beside %v: %q", len(s), c, s)
+			}
+			if at := strings.Index(text, "hunter2"); at >= 0 && strings.Contains(text[strings.LastIndex(text[:at], ";")+1:at], "=") && strings.Contains(err.Error(), "hunter2") {
+				t.Fatalf("%q: shows a value: %v", text, err)
 			}
 			return
 		}
 		if err := CheckDeviceID(c.DeviceID); err != nil {
 			t.Fatalf("accepted device id %q: %v", c.DeviceID, err)
+		}
+		mine, other := ConnectionString{Key: c.Key}, ConnectionString{Key: testKey}
+		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x"} {
+			if shown := fmt.Sprintf(verb, mine); shown != fmt.Sprintf(verb, other) {
+				t.Fatalf("%s shows the key: %s", verb, shown)
+			}
 		}
 		host, id, err := ParseUsername(Username(c.HostName, c.DeviceID))
 		if err != nil || host != c.HostName || id != c.DeviceID {
