@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -181,13 +182,15 @@ func TestLoadOutputs(t *testing.T) {
 }
 
 // FuzzParse: whatever the bytes are, Parse and Outputs answer; the faults have
-// lines and rules; a valid file means the same to both. Its corpus is in testdata/fuzz.
+// lines and rules, and show no key; a valid file means the same to both. Its corpus is
+// in testdata/fuzz.
 func FuzzParse(f *testing.F) {
 	reference, err := os.ReadFile("actuatord.toml")
 	if err != nil {
 		f.Fatal(err)
 	}
 	f.Add(reference)
+	const pasted = "hunter2hunter2hunter2hunter2hunter2hunter2h" // of a key: what is before its padding
 	f.Fuzz(func(t *testing.T, text []byte) {
 		c, problems := parse(text)
 		p := Outputs(text)
@@ -201,6 +204,8 @@ func FuzzParse(f *testing.F) {
 			}
 			if s := problem.String(); strings.ContainsAny(s, "\x00\x1b\n\r\u202e") {
 				t.Errorf("unprintable: %q", s)
+			} else if strings.Contains(s, pasted) && bytes.Count(text, []byte(pasted)) == bytes.Count(text, []byte(pasted+"=")) {
+				t.Errorf("shows a key: %s", s)
 			}
 		}
 		if len(problems) > 0 {

@@ -102,7 +102,7 @@ func (s *section) unknown(known string) {
 			s.bad[near] = true
 			rule += fmt.Sprintf("did you mean %s? ", near)
 		}
-		s.r.problems = append(s.r.problems, Problem{Line: n.line, Key: strings.TrimPrefix(s.path+".", ".") + plain(key), Rule: rule + known})
+		s.r.problems = append(s.r.problems, Problem{Line: n.line, Key: strings.TrimPrefix(s.path+".", ".") + named(key), Rule: rule + known})
 	}
 }
 

@@ -50,7 +50,7 @@ func parseTree(text []byte) (*node, *Problem) {
 		b.expression(b.parser.Expression())
 	}
 	if err := b.parser.Error(); err != nil { // the same parser said yes a moment ago
-		return nil, &Problem{Line: 1, Rule: "not TOML: " + plain(err.Error())}
+		return nil, &Problem{Line: 1, Rule: "not TOML: " + named(err.Error())}
 	}
 	return b.root, nil
 }
@@ -58,7 +58,7 @@ func parseTree(text []byte) (*node, *Problem) {
 // syntaxProblem keeps the message and the position, and leaves the decoder's
 // excerpt of the file out: it may show a secret.
 func syntaxProblem(err error) *Problem {
-	p := &Problem{Line: 1, Rule: "not TOML: " + plain(strings.TrimPrefix(err.Error(), "toml: "))}
+	p := &Problem{Line: 1, Rule: "not TOML: " + named(strings.TrimPrefix(err.Error(), "toml: "))}
 	var d *toml.DecodeError
 	if errors.As(err, &d) {
 		p.Line, _ = d.Position()

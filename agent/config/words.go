@@ -43,6 +43,15 @@ func plain(s string) string {
 	return s
 }
 
+// named is plain for names of keys and words about them: there a pasted key has lost
+// its padding, and nothing of ours is as long.
+func named(s string) string {
+	if hasKey(s, false) {
+		return hidden
+	}
+	return plain(s)
+}
+
 func cut(s string) string {
 	if len(s) <= maxShown {
 		return s
@@ -65,9 +74,11 @@ func dots(s string) string {
 // bare key by its form: base64 of 32 bytes or more, with its padding. Such a
 // thing in a value, or even in a key, is a slip of the clipboard.
 func looksSecret(s string) bool {
-	if strings.Contains(strings.ToLower(s), "sharedaccess") {
-		return true
-	}
+	return strings.Contains(strings.ToLower(s), "sharedaccess") || hasKey(s, true)
+}
+
+// hasKey tells whether base64 of 30 bytes or more is in s, padded or not.
+func hasKey(s string, padded bool) bool {
 	const shortest = 40 // a hub's keys have 44 characters, or 88
 	run := 0
 	for i := range len(s) {
@@ -75,7 +86,9 @@ func looksSecret(s string) bool {
 		case c == '=' && run >= shortest:
 			return true
 		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == '+', c == '/':
-			run++
+			if run++; run >= shortest && !padded {
+				return true
+			}
 		default:
 			run = 0
 		}
