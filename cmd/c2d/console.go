@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -327,6 +326,5 @@ func oneWord(s string) string {
 	if s != "" && !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r == '"' || r == '=' || r > '~' }) {
 		return s
 	}
-	quoted, _ := json.Marshal(s) // a string always has a JSON form
-	return string(quoted)
+	return localhub.Quote(s)
 }

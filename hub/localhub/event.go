@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf16"
 	"unicode/utf8"
 
 	"actuatord/hub"
@@ -123,11 +124,28 @@ func oneLine(b []byte) string {
 	if s != "" && utf8.ValidString(s) && strings.IndexFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) < 0 {
 		return s
 	}
-	quoted, err := json.Marshal(s)
+	return Quote(s)
+}
+
+// Quote gives s as a JSON string on one line, in which what is not printable is
+// escaped: encoding/json leaves DEL and all above it as it is, and what a device sent
+// must not move the cursor of whoever reads the record.
+func Quote(s string) string {
+	text, err := json.Marshal(s)
 	if err != nil { // a string always has a JSON form; this keeps the line whole if that ever changes
 		return fmt.Sprintf("%q", s)
 	}
-	return string(quoted)
+	var b strings.Builder
+	for _, r := range string(text) {
+		if unicode.IsPrint(r) {
+			b.WriteRune(r)
+			continue
+		}
+		for _, unit := range utf16.Encode([]rune{r}) {
+			fmt.Fprintf(&b, `\u%04x`, unit)
+		}
+	}
+	return b.String()
 }
 
 // feedback is what a sender is told about the end of a message for which it

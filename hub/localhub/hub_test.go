@@ -1,6 +1,7 @@
 package localhub
 
 import (
+	"encoding/json"
 	"errors"
 	"net"
 	"strings"
@@ -8,6 +9,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"unicode"
 
 	"github.com/eclipse/paho.mqtt.golang/packets"
 
@@ -306,4 +308,15 @@ func TestSenderThatNeverReads(t *testing.T) {
 			t.Errorf("after %d packets: %v", n, last)
 		}
 	})
+}
+
+// TestQuote: a JSON string on one line that says the same and moves no cursor.
+func TestQuote(t *testing.T) {
+	for _, s := range []string{"", "two words", "a\"\\\n\x00\x1b", "\x7f\u0085\u009b2J", "\u202e\u2028\ufeff", "ü€😀\U000e0001"} {
+		var back string
+		quoted := Quote(s)
+		if err := json.Unmarshal([]byte(quoted), &back); err != nil || back != s || strings.ContainsFunc(quoted, func(r rune) bool { return !unicode.IsPrint(r) }) {
+			t.Errorf("%q is quoted as %q, which reads %q, %v", s, quoted, back, err)
+		}
+	}
 }
