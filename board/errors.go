@@ -3,6 +3,7 @@ package board
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"syscall"
 )
@@ -46,7 +47,11 @@ func (e *LineError) Error() string {
 	case NoSuchLine:
 		s += "no GPIO chip has that line"
 	case AmbiguousLine:
-		s += "that name is on several lines (" + strings.Join(e.Places, ", ") + "); name one of these instead"
+		places := make([]string, len(e.Places))
+		for i, p := range e.Places {
+			places[i] = strconv.Quote(p)
+		}
+		s += "that name is on several lines (" + strings.Join(places, ", ") + "); name one of these instead"
 	case LineBusy:
 		s += "in use"
 		if e.Holder != "" {

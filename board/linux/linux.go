@@ -191,14 +191,15 @@ func (d *Driver) find(line string) (search, error) {
 	return search{fault: board.NoSuchLine}, nil
 }
 
-// splitPlace reads chip-label:offset; the label may have colons of its own.
+// splitPlace reads chip-label:offset; the label may have colons of its own. One line
+// has one way to be written: of two outputs on it the configuration is refused.
 func splitPlace(s string) (label string, offset uint32, ok bool) {
 	i := strings.LastIndexByte(s, ':')
 	if i < 1 {
 		return "", 0, false
 	}
 	n, err := strconv.ParseUint(s[i+1:], 10, 32)
-	return s[:i], uint32(n), err == nil
+	return s[:i], uint32(n), err == nil && strconv.FormatUint(n, 10) == s[i+1:]
 }
 
 type chipInfo struct{ name, label string }

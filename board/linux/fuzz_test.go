@@ -1,0 +1,59 @@
+package linux
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"unicode"
+
+	"golang.org/x/sys/unix"
+
+	"actuatord/board"
+)
+
+// FuzzLocate: whatever the kernel calls its chips, lines and their holders, a line is
+// found where its name or place is and nowhere else, or not found with an error that
+// is one line; nothing is taken, driven or left open.
+func FuzzLocate(f *testing.F) {
+	f.Add("gpiochip0", "pinctrl-rp1", "GPIO17", "spi0 CS0", "gpiochip1", "usb", "GPIO17", "GPIO17")
+	f.Fuzz(func(t *testing.T, name1, label1, line, holder, name2, label2, line2, asked string) {
+		if asked == "" {
+			return // package board takes no such line
+		}
+		for _, s := range []*string{&name1, &label1, &line, &holder, &name2, &label2, &line2} {
+			*s = (*s)[:min(len(*s), 32)] // what the kernel has room for
+		}
+		m := newMachine()
+		first, second := m.addChip("/dev/gpiochip0", name1, label1, "", line), m.addChip("/dev/gpiochip1", name2, label2, line2)
+		first.lines[1].consumer = holder
+		at, err := (&Driver{k: m.kernel()}).locate(asked)
+		for _, w := range append(first.lines, second.lines...) {
+			if w.edges != nil {
+				t.Errorf("a line was driven: %v", w.edges)
+			}
+		}
+		if len(m.open) > 0 || len(m.requests) > 0 {
+			t.Errorf("%d descriptors are open, %d lines were taken", len(m.open), len(m.requests))
+		}
+		kernel := func(s string) string { return unix.ByteSliceToString(append([]byte(s), 0)) }
+		places := map[string][]string{kernel(label1) + ":0": {""}, kernel(label1) + ":1": {kernel(line)}} // and what is there
+		places[kernel(label2)+":0"] = append(places[kernel(label2)+":0"], kernel(line2))
+		if err == nil {
+			if named, known := places[at]; !known || asked != at && !slices.Contains(named, asked) {
+				t.Errorf("%q is found at %q, where %q is", asked, at, named)
+			}
+			return
+		}
+		var e *board.LineError
+		if !errors.As(err, &e) || at != "" || strings.ContainsFunc(err.Error(), unicode.IsControl) {
+			t.Fatalf("%q beside the error %q", at, err)
+		}
+		if e.Fault == board.LineBusy && (holder == "" || e.Holder != kernel(holder)) {
+			t.Errorf("held by %q; it is by %q", e.Holder, holder)
+		}
+		if e.Fault == board.AmbiguousLine && len(e.Places) < 2 {
+			t.Errorf("ambiguous: %v", e.Places)
+		}
+	})
+}
