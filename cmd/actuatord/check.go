@@ -40,7 +40,7 @@ func runCheck(args []string, e env) error {
 	if given {
 		return checkCommand(*payload, c, e)
 	}
-	k := checker{out: e.out}
+	k := checker{out: plain{e.out}}
 	k.line("configuration", nil, fmt.Sprintf("%d outputs, %d registers", len(c.Profile.Outputs), len(c.Profile.Registers)))
 	for _, w := range c.Warnings {
 		k.warn("configuration", w)
@@ -196,7 +196,7 @@ func checkCommand(file string, c config.Config, e env) error {
 	if now, _ := clock(); !cmd.Expires.IsZero() && !now.Before(cmd.Expires) {
 		return &notDoneError{"it would be refused: expired at " + cmd.Expires.UTC().Format(time.RFC3339)}
 	}
-	fmt.Fprintln(e.out, explain(cmd, plan))
+	fmt.Fprintln(plain{e.out}, explain(cmd, plan))
 	return nil
 }
 
@@ -254,7 +254,7 @@ func runJournal(args []string, e env) error {
 		if err != nil {
 			return err
 		}
-		k := checker{out: e.out}
+		k := checker{out: plain{e.out}}
 		if k.journal(c); k.failed {
 			return &exitError{exitFailed}
 		}

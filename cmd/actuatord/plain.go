@@ -6,8 +6,8 @@ import (
 	"unicode"
 )
 
-// plain is what a person reads. What the daemon tells may quote a message id or a
-// peer's words: nothing of them moves the cursor or turns the text around.
+// plain is what a person reads. What the daemon tells may quote a message id, a peer's
+// words or a chip's label: nothing of them moves the cursor or turns the text around.
 type plain struct{ w io.Writer }
 
 func (p plain) Write(b []byte) (int, error) {
