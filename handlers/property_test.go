@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -68,6 +69,32 @@ func checkDecoded(t *testing.T, payload []byte, c command.Command, refusal *comm
 	}
 	if c.Fingerprint != command.FingerprintOf(c) {
 		t.Errorf("fingerprint of an accepted command is not its own")
+	}
+	checkPlain(t, payload, c)
+}
+
+// checkPlain holds an accepted command against what encoding/json reads.
+func checkPlain(t *testing.T, payload []byte, c command.Command) {
+	t.Helper()
+	var plain struct {
+		Target, Action, ID, For, Bytes string
+		Register                       *int
+		Sent, Expires                  time.Time
+		Meta                           json.RawMessage
+	}
+	if err := json.Unmarshal(payload, &plain); err != nil {
+		t.Fatalf("accepted %q: %v", payload, err)
+	}
+	address, length := -1, time.Duration(0)
+	if plain.Register != nil {
+		address = *plain.Register
+	}
+	if plain.For != "" {
+		length, _ = time.ParseDuration(plain.For)
+	}
+	if c.Target != plain.Target || c.Action != plain.Action || c.ID != plain.ID || c.For != length || c.Address != address ||
+		hex.EncodeToString(c.Bytes) != strings.ToLower(plain.Bytes) || !c.Sent.Equal(plain.Sent) || !c.Expires.Equal(plain.Expires) || (c.Meta == nil) != (plain.Meta == nil) {
+		t.Errorf("%q is read as %+v; encoding/json reads %+v", payload, c, plain)
 	}
 }
 

@@ -162,6 +162,10 @@ func FuzzParseEvents(f *testing.F) {
 	f.Fuzz(func(t *testing.T, topic string) {
 		m, err := ParseEvents("pump-1", topic)
 		if err != nil {
+			var fault *PropertyError
+			if !errors.As(err, &fault) || fault.Pos < 0 || fault.Pos > len(topic) || !reflect.DeepEqual(m, Telemetry{}) {
+				t.Fatalf("error %v (%T) does not point into the topic", err, err)
+			}
 			return
 		}
 		again := FormatEvents("pump-1", m)
