@@ -4,7 +4,10 @@
 # written there, and belongs into the commit that repairs it.
 #
 # A package is linked once for all of its targets, and two of them run at a time with
-# a worker each: together with the other lane that is what two cores can do.
+# a worker each: together with the other lane that is what two cores can do. They
+# begin from the committed seeds alone: where somebody has fuzzed for long, going
+# through all that was found would take up the time, as would a second of minimizing
+# each new input of a target that does a hundred in that.
 set -uo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit
@@ -12,11 +15,10 @@ time=${1:-3s}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 trap 'exit 130' INT TERM
-cache=$(go env GOCACHE)/fuzz/$(go list -m) || exit
 
 fuzz() { # fuzz PACKAGE TARGET: as go test -fuzz would
-	cd "$1" && "$work/$1/test" -test.run '^$' -test.fuzz "^$2\$" -test.fuzztime "$time" -test.fuzzminimizetime 1s \
-		-test.parallel 1 -test.fuzzcachedir "$cache/$1" >"$work/$1/$2" 2>&1
+	cd "$1" && "$work/$1/test" -test.run '^$' -test.fuzz "^$2\$" -test.fuzztime "$time" -test.fuzzminimizetime 20x \
+		-test.parallel 1 -test.fuzzcachedir "$work/cache/$1" >"$work/$1/$2" 2>&1
 }
 
 target() { # target PACKAGE TARGET
