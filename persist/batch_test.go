@@ -127,7 +127,7 @@ func reportsIn(n int) int { return []int{0, 0, 0, 0, 1, 3, 3, 3}[n] }
 // there is and can make room.
 func TestFullJournal(t *testing.T) {
 	t.Run("all of it bbolt's", func(t *testing.T) { fullJournal(t, 3<<20, 500) })
-	t.Run("the log first", func(t *testing.T) { fullJournal(t, foldRoom+3<<20, 100) })
+	t.Run("the log first", func(t *testing.T) { fullJournal(t, foldRoom+2<<20, 20) })
 }
 
 // fullJournal fills a journal of so many bytes, so many commands at a time.

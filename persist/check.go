@@ -1,6 +1,7 @@
 package persist
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -29,7 +30,7 @@ func CheckFile(path string) error {
 
 // ReadOnly checks the journal at path and opens it for `history` and `status` while
 // no daemon runs: what reads works, what commits answers ErrReadOnly. It changes
-// nothing. A running daemon is a *LockedError.
+// nothing. A running daemon is a *LockedError; other readers are waited for.
 func ReadOnly(path string) (*Journal, error) {
 	if err := checkPagesOf(path); err != nil {
 		return nil, withPath(path, classifyBolt("check", path, err))
@@ -52,11 +53,7 @@ func checkPagesOf(path string) error {
 		return err
 	}
 	defer f.Close()
-	err = unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB)
-	if errors.Is(err, unix.EWOULDBLOCK) {
-		return &LockedError{Path: path}
-	}
-	if err != nil {
+	if err := lock(context.Background(), f, unix.LOCK_SH, path); err != nil {
 		return err
 	}
 	return checkPages(f)
@@ -78,7 +75,11 @@ func openReading(path string) (*Journal, error) {
 		return err
 	})
 	if err != nil {
-		return nil, withPath(path, classifyBolt("open", path, err))
+		return nil, errors.Join(withPath(path, classifyBolt("open", path, err)), j.abandon())
+	}
+	// Others may read too. bbolt took the lock for itself alone.
+	if err := unix.Flock(int(j.file.Fd()), unix.LOCK_SH); err != nil {
+		return nil, errors.Join(classify("lock", path, err), j.Close())
 	}
 	if err := guarded("check", func() error { return j.db.View(checkBase) }); err != nil {
 		return nil, errors.Join(withPath(path, err), j.Close())

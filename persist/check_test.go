@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"go.etcd.io/bbolt"
 
@@ -82,7 +83,7 @@ func TestLostMetaPage(t *testing.T) {
 	for page := range 2 {
 		spoilt := bytes.Clone(now)
 		copy(spoilt[page*pageSize:(page+1)*pageSize], files[0][page*pageSize:])
-		if err := errors.Join(os.WriteFile(path, spoilt, 0o600), makeLog(path, 0)); err != nil {
+		if err := errors.Join(os.WriteFile(path, spoilt, 0o600), makeLog(path, j.logID, 0)); err != nil {
 			t.Fatal(err)
 		}
 		if err := CheckFile(path); err != nil && strings.Contains(err.Error(), "the meta pages are of transactions") {
@@ -92,4 +93,24 @@ func TestLostMetaPage(t *testing.T) {
 	if lost != 1 {
 		t.Errorf("%d of the two were found; the other is the commit before, whole", lost)
 	}
+}
+
+// TestReaders: two may read at once, and a daemon's start waits for them.
+func TestReaders(t *testing.T) {
+	j, path := newJournal(t)
+	commit(t, j, func(b *Batch) { b.Conclude(record(1, command.Done), report(command.Done, "1")) })
+	j.Close()
+	first, err := ReadOnly(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	closed := make(chan error, 1)
+	time.AfterFunc(lockTimeout/10, func() { closed <- first.Close() })
+	if err := CheckFile(path); err != nil {
+		t.Errorf("a check while somebody reads: %v", err)
+	}
+	if err := <-closed; err != nil {
+		t.Error(err)
+	}
+	openAt(t, path, Options{})
 }

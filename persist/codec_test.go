@@ -113,7 +113,7 @@ func TestEarlierLinkFacts(t *testing.T) {
 			err = w.putCounters()
 		}
 		if err == nil {
-			_, err = j.commit()
+			_, err = j.commit(false)
 		}
 		if err != nil {
 			t.Fatal(err)

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-
-	"golang.org/x/sys/unix"
 )
 
 // update makes durable what fn writes, and takes over the facts it leaves. Any
@@ -93,7 +91,7 @@ func (j *Journal) transact(fn func(*writer) error, fold bool) (after facts, writ
 		switch {
 		case err != nil:
 		case fold || !j.log.fits(len(w.entry)) || j.ops+w.ops > foldOps || j.tight():
-			written, err = j.commit()
+			written, err = j.commit(fold)
 		default:
 			var n int
 			n, err = j.log.append(w.counters.entry, w.entry)
@@ -106,7 +104,13 @@ func (j *Journal) transact(fn func(*writer) error, fold bool) (after facts, writ
 }
 
 // commit has bbolt commit what is in the open transaction, and opens the next.
-func (j *Journal) commit() (written uint64, err error) {
+// spare lets it go beyond the journal's limit: a start, a probe and a forgetting make
+// room for others.
+func (j *Journal) commit(spare bool) (written uint64, err error) {
+	j.db.MaxSize = j.limit
+	if spare {
+		j.db.MaxSize += foldRoom
+	}
 	tx := j.tx
 	if err := tx.Commit(); err != nil { // it has rolled back
 		j.tx = nil
@@ -115,23 +119,18 @@ func (j *Journal) commit() (written uint64, err error) {
 	// The meta page is not among the pages that a transaction allocates.
 	stats := tx.Stats()
 	written = uint64(stats.GetPageAlloc()) + uint64(j.db.Info().PageSize)
-	j.log.next, j.ops = 0, 0
+	j.log.next, j.ops = logBegin, 0
 	j.tx, err = j.db.Begin(true)
 	return written, err
 }
 
 // tight reports whether bbolt's file, as it was at its last commit, may have too
-// little room for what the log can hold. A disk that is nearly full gives it no more
-// than it has.
+// little room for what the log can hold. Only pages that were never used count: of
+// those that are free again bbolt may not find enough side by side, for its freelist.
 func (j *Journal) tight() bool {
-	size, free, limit := j.room()
-	var st unix.Statfs_t
-	if err := unix.Fstatfs(int(j.file.Fd()), &st); err != nil || int64(st.Bavail)*int64(st.Bsize) < 2*foldRoom {
-		info, err := j.file.Stat()
-		if err != nil {
-			return true
-		}
-		limit = min(limit, info.Size())
+	size, _, limit := j.room()
+	if limit-allocSize-size < foldRoom { // bbolt adds allocSize to what it needs
+		return true
 	}
-	return limit-(size-free) < foldRoom
+	return !j.volatile && !reservedFor(j.file, size+foldRoom)
 }

@@ -15,14 +15,18 @@ import (
 // file that it was making. The log has its name before.
 func (s *opening) create(state HistoryState) (*Journal, error) {
 	s.found.Fresh = true
+	id, err := newLogID()
+	if err != nil {
+		return nil, err
+	}
 	temporary := s.path + suffixNew
 	steps := []struct {
 		edge string
 		do   func() error
 	}{
-		{"create", func() error { return s.write(temporary, state) }},
+		{"create", func() error { return s.write(temporary, id, state) }},
 		{"reserve", func() error { return s.reserve(temporary) }},
-		{"make log", s.makeLog},
+		{"make log", func() error { return s.makeLog(id) }},
 		{"rename", func() error { return os.Rename(temporary, s.path) }},
 		{"sync directory", func() error { return syncDir(s.path) }},
 	}
@@ -41,7 +45,7 @@ func (s *opening) create(state HistoryState) (*Journal, error) {
 }
 
 // write makes a whole, empty journal at path.
-func (s *opening) write(path string, state HistoryState) error {
+func (s *opening) write(path string, log [logIDSize]byte, state HistoryState) error {
 	db, err := s.bolt(path, os.OpenFile)
 	if err != nil {
 		return err
@@ -59,7 +63,7 @@ func (s *opening) write(path string, state HistoryState) error {
 		w := &writer{tx: tx}
 		w.counters.clean = true
 		w.history = History{State: state, Since: s.now}
-		if err := w.putSchema(); err != nil {
+		if err := w.putSchema(log); err != nil {
 			return err
 		}
 		id := identity{s.id, hex.EncodeToString(tag[:])}
@@ -71,24 +75,26 @@ func (s *opening) write(path string, state HistoryState) error {
 	return errors.Join(err, db.Close())
 }
 
-// putSchema makes the journal one of this schema, with a log of its own.
-func (w *writer) putSchema() error {
-	if _, err := rand.Read(w.logID[:]); err != nil {
-		return err
-	}
-	w.schema = schema
+func newLogID() (id [logIDSize]byte, err error) {
+	_, err = rand.Read(id[:])
+	return id, err
+}
+
+// putSchema makes the journal one of this schema, with that log.
+func (w *writer) putSchema(log [logIDSize]byte) error {
+	w.schema, w.logID = schema, log
 	if err := w.put(tableJournal, []byte(keySchema), binary.AppendUvarint(nil, schema)); err != nil {
 		return err
 	}
 	return w.put(tableJournal, []byte(keyLog), w.logID[:])
 }
 
-func (s *opening) makeLog() error {
+func (s *opening) makeLog(id [logIDSize]byte) error {
 	pages := s.o.LogPages
 	if pages == 0 {
 		pages = logPages
 	}
-	return makeLog(s.path, max(pages, 0))
+	return makeLog(s.path, id, max(pages, 0))
 }
 
 func (s *opening) reserve(path string) error {

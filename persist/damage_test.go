@@ -21,6 +21,7 @@ import (
 type snapshot struct {
 	file    []byte
 	picture string
+	log     [logIDSize]byte
 }
 
 func snap(t *testing.T, j *Journal) snapshot {
@@ -29,7 +30,7 @@ func snap(t *testing.T, j *Journal) snapshot {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return snapshot{file[:j.Stats().Size], picture(t, j)}
+	return snapshot{file[:j.Stats().Size], picture(t, j), j.logID}
 }
 
 // aged is a journal with some life behind it: as it is, and one commit earlier.
@@ -97,7 +98,7 @@ func TestDamage(t *testing.T) {
 	for _, d := range damages(earlier.file) {
 		for page := range len(now.file) / pageSize {
 			path := filepath.Join(dir, fmt.Sprintf("page %d %s", page, d.name))
-			if err := errors.Join(os.WriteFile(path, d.do(bytes.Clone(now.file), page), 0o600), makeLog(path, 0)); err != nil {
+			if err := errors.Join(os.WriteFile(path, d.do(bytes.Clone(now.file), page), 0o600), makeLog(path, now.log, 0)); err != nil {
 				t.Fatal(err)
 			}
 			paths = append(paths, path)
@@ -202,7 +203,7 @@ func FuzzCheckFile(f *testing.F) {
 			b.Conclude(record(n+1, command.Done), report(command.Done, fmt.Sprint(n)))
 		}
 	})
-	want, size := picture(f, j), j.Stats().Size
+	want, size, id := picture(f, j), j.Stats().Size, j.logID
 	if err := j.Close(); err != nil {
 		f.Fatal(err)
 	}
@@ -216,7 +217,7 @@ func FuzzCheckFile(f *testing.F) {
 		spoilt := bytes.Clone(file[:size])
 		spoilt[int64(at)%size] ^= x
 		spoilt[int64(at2)%size] ^= x2
-		if got := pictureOf(t, filepath.Join(t.TempDir(), "journal.db"), spoilt); got != "" && got != want {
+		if got := pictureOf(t, filepath.Join(t.TempDir(), "journal.db"), spoilt, id); got != "" && got != want {
 			t.Errorf("believed: %s", got)
 		}
 	})

@@ -44,21 +44,29 @@ func lockBeside(ctx context.Context, path string) (*os.File, error) {
 	if err != nil {
 		return nil, classify("lock", path, err)
 	}
+	if err := lock(ctx, f, unix.LOCK_EX, path); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+// lock takes a lock on f, for the journal at path, once others let it go.
+func lock(ctx context.Context, f *os.File, kind int, path string) error {
 	ctx, cancel := context.WithTimeout(ctx, lockTimeout)
 	defer cancel()
 	again := time.NewTicker(lockTimeout / 20)
 	defer again.Stop()
 	for {
-		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		err := unix.Flock(int(f.Fd()), kind|unix.LOCK_NB)
 		if err == nil {
-			return f, nil
+			return nil
 		}
 		if !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR) {
-			return nil, errors.Join(classify("lock", path, err), f.Close())
+			return classify("lock", path, err)
 		}
 		select {
 		case <-ctx.Done():
-			return nil, errors.Join(&LockedError{Path: path}, f.Close())
+			return &LockedError{Path: path}
 		case <-again.C:
 		}
 	}
@@ -98,6 +106,25 @@ func reserveAndSync(path string, size int64) error {
 		err = f.Sync()
 	}
 	return errors.Join(err, f.Close())
+}
+
+// reservedFor reports whether n bytes of f are sure to find their place on the disk, and
+// takes more of it, ahead, when they are not. Others may fill it any time.
+func reservedFor(f *os.File, n int64) bool {
+	var st unix.Stat_t
+	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
+		return false
+	}
+	if st.Blocks*512 >= n {
+		return true
+	}
+	err := unix.Fallocate(int(f.Fd()), unix.FALLOC_FL_KEEP_SIZE, 0, n+foldRoom)
+	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOSYS) {
+		var fs unix.Statfs_t
+		err = unix.Fstatfs(int(f.Fd()), &fs)
+		return err == nil && int64(fs.Bavail)*int64(fs.Bsize) >= 2*foldRoom
+	}
+	return err == nil
 }
 
 // syncDir makes the names in path's directory durable.

@@ -41,6 +41,8 @@ type Journal struct {
 	dead     error // why no call is answered any more
 	stuck    bool  // bbolt panicked: it may hold its own locks for ever
 
+	limit       int  // of bbolt's file, in bytes
+	volatile    bool // the disk's own room is not looked at
 	outboxLimit uint64
 	pruneFrom   []byte // where Prune goes on in tableOrder
 	commits     uint64
@@ -133,7 +135,13 @@ func (j *Journal) Probe(now time.Time) error {
 		if err != nil {
 			return err
 		}
-		return b.Put(name, make([]byte, probeSize))
+		const page = 2000 // two fit one; more in one piece an old file may not have
+		for n := range uint64(probeSize / page) {
+			if err := b.Put(sequence(n), make([]byte, page)); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 	if err != nil {
 		return err

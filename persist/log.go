@@ -1,6 +1,7 @@
 package persist
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -24,7 +25,7 @@ const (
 
 	// foldRoom is what bbolt's file must have to spare for a commit to go into the
 	// log: foldOps leaves, their branches, and twice the log itself. What is in the
-	// log must fit into the file, or the next start could not get it there.
+	// log must fit into the file, or no start could get it there.
 	foldRoom = 8 << 20
 
 	// logHead is what a page of the log begins with; pageHead reads it.
@@ -32,6 +33,10 @@ const (
 	logRoom = pageSize - logHead
 
 	logIDSize = 8
+
+	// logBegin is the page of the first entry; page 0 says whose log it is, and how
+	// long.
+	logBegin = 1
 )
 
 // A frontLog is the file in front of bbolt's: what a commit changes is appended
@@ -44,7 +49,8 @@ const (
 // round or another journal left behind is never taken for an entry of this one.
 //
 // What cannot be told from a write that a power cut tore: a last entry that the
-// disk lost afterwards. One behind which another follows can.
+// disk lost afterwards, or several at the end together. One behind which another
+// follows can, and so can a log that is gone whole.
 type frontLog struct {
 	file *os.File
 	path string
@@ -141,7 +147,7 @@ func (l *frontLog) entries(folded uint64, fn func(n uint64, entry []byte) error)
 	if err != nil {
 		return err
 	}
-	at, n := 0, folded+1
+	at, n := logBegin, folded+1
 	for {
 		entry, parts := l.entry(all, at, n)
 		if parts == 0 {
@@ -185,16 +191,18 @@ func (l *frontLog) entry(all []byte, at int, n uint64) (entry []byte, pages int)
 	}
 }
 
-// makeLog makes the log of the journal at path, empty, in place of whatever bears
-// its name. Its pages are written, not only reserved: an append then changes
-// nothing of the file but their content.
-func makeLog(path string, pages int) error {
+// makeLog makes the log id of the journal at path, empty, in place of whatever bears
+// its name. Its pages are written, not only reserved: an append then changes nothing
+// of the file but their content.
+func makeLog(path string, id [logIDSize]byte, pages int) error {
 	temporary := path + suffixLog + suffixNew
 	f, err := os.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_TRUNC|syscall.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(make([]byte, pages*pageSize))
+	all := make([]byte, (logBegin+pages)*pageSize)
+	copy(all, logFirst(id, logBegin+pages))
+	_, err = f.Write(all)
 	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return err
 	}
@@ -204,8 +212,14 @@ func makeLog(path string, pages int) error {
 	return syncDir(path)
 }
 
-// openLog opens the log of the journal at path. A journal that lacks its log may
-// lack acknowledged commits.
+// logFirst is page 0 of a log of so many pages. No entry has its number, 0.
+func logFirst(id [logIDSize]byte, pages int) []byte {
+	length := binary.BigEndian.AppendUint32(nil, uint32(pages))
+	return logPage(pageHead{id: id, parts: 1, length: uint16(len(length))}, 0, length)
+}
+
+// openLog opens log id of the journal at path. A journal that lacks its log, or has
+// another, may lack acknowledged commits.
 func openLog(path string, flag int, id [logIDSize]byte) (*frontLog, error) {
 	f, err := openExisting(path+suffixLog, flag|syscall.O_NOFOLLOW, 0)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ELOOP) {
@@ -214,14 +228,30 @@ func openLog(path string, flag int, id [logIDSize]byte) (*frontLog, error) {
 	if err != nil {
 		return nil, classify("open log of", path, err)
 	}
+	l, err := readLogFirst(f, path, id)
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return l, nil
+}
+
+func readLogFirst(f *os.File, path string, id [logIDSize]byte) (*frontLog, error) {
 	info, err := f.Stat()
 	if err != nil {
-		return nil, errors.Join(classify("open log of", path, err), f.Close())
+		return nil, classify("open log of", path, err)
 	}
-	if size := info.Size(); !info.Mode().IsRegular() || size%pageSize != 0 || size > 1<<30 {
-		return nil, errors.Join(badContent("its log %s is %d bytes of %v", path+suffixLog, size, info.Mode()), f.Close())
+	if size := info.Size(); !info.Mode().IsRegular() || size < logBegin*pageSize || size%pageSize != 0 || size > 1<<30 {
+		return nil, badContent("its log %s is %d bytes of %v", path+suffixLog, size, info.Mode())
 	}
-	return &frontLog{file: f, path: path, id: id, size: int(info.Size() / pageSize)}, nil
+	first := make([]byte, pageSize)
+	if _, err := f.ReadAt(first, 0); err != nil {
+		return nil, classify("read log of", path, err)
+	}
+	l := &frontLog{file: f, path: path, id: id, size: int(info.Size() / pageSize), next: logBegin}
+	if !bytes.Equal(first, logFirst(id, l.size)) {
+		return nil, badContent("its log %s is another's, cut off, or lost its beginning", path+suffixLog)
+	}
+	return l, nil
 }
 
 // An entry is what one transaction changed: the forms below, one behind the other.

@@ -107,7 +107,7 @@ func TestDamagedLog(t *testing.T) {
 			switch {
 			case page >= lastFrom && page < used:
 				want = l.told[last-1]
-			case page >= used, page == 0 && d.name == "overwritten by the page before":
+			case page >= used, page == 0 && d.name == "overwritten by the page before": // itself
 				want = l.told[last]
 			}
 			if err != nil && !errors.As(err, &bad) {
@@ -129,16 +129,20 @@ func TestDamagedLog(t *testing.T) {
 // of this journal is gone.
 func TestForeignLog(t *testing.T) {
 	l, other := newLogged(t), newLogged(t)
-	for name, log := range map[string][]byte{"empty": {}, "made anew": make([]byte, len(l.log)), "of another journal": other.log} {
-		// Nothing says that this one ever had entries.
-		if got, err := l.tells(t, log); got != l.told[0] {
-			t.Errorf("%s: %.100s (%v); want what the file has", name, got, err)
-		}
+	if got, err := l.tells(t, slices.Concat(l.log[:logBegin*pageSize], make([]byte, len(l.log)-logBegin*pageSize))); got != l.told[0] {
+		t.Errorf("made anew: %.100s (%v); want what the file has", got, err)
 	}
 	for name, log := range map[string][]byte{
+		"empty":                  {},
+		"zeroed":                 make([]byte, len(l.log)),
+		"erased":                 bytes.Repeat([]byte{0xff}, len(l.log)),
+		"of another journal":     other.log,
+		"cut off":                l.log[:20*pageSize],
 		"cut off within a page":  l.log[:pageSize+7],
+		"longer":                 slices.Concat(l.log, make([]byte, pageSize)),
 		"first page of another":  slices.Concat(other.log[:pageSize], l.log[pageSize:]),
-		"pages in another order": slices.Concat(l.log[pageSize:2*pageSize], l.log[:pageSize], l.log[2*pageSize:]),
+		"first entry of another": slices.Concat(l.log[:pageSize], other.log[pageSize:2*pageSize], l.log[2*pageSize:]),
+		"pages in another order": slices.Concat(l.log[:pageSize], l.log[2*pageSize:3*pageSize], l.log[pageSize:2*pageSize], l.log[3*pageSize:]),
 	} {
 		var bad *ContentError
 		if got, err := l.tells(t, log); !errors.As(err, &bad) {

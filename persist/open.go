@@ -145,6 +145,11 @@ func (s *opening) open() (*Journal, error) {
 	}
 	if j.id.Identity != s.id {
 		other := fmt.Errorf("it is the journal of %s at %s", j.id.Device, j.id.Hub)
+		if j.ops > 0 { // a cut between the two renames must not cost it what only its log has
+			if err := j.fold("close", func(*writer) error { return nil }); err != nil {
+				return nil, errors.Join(err, j.Close())
+			}
+		}
 		if err := j.Close(); err != nil {
 			return nil, classify("close", s.path, err)
 		}
@@ -173,6 +178,9 @@ func (s *opening) first() (*Journal, error) {
 func (s *opening) existing() (*Journal, error) {
 	if err := access(s.path); err != nil {
 		return nil, classify("open", s.path, err)
+	}
+	if err := access(s.path + suffixLog); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, classify("open log of", s.path, err)
 	}
 	if err := s.o.Check(s.ctx, s.path); err != nil {
 		return nil, withPath(s.path, err)
@@ -207,19 +215,23 @@ func (s *opening) at(edge string) error {
 	return s.o.edge(edge)
 }
 
+// limit is what bbolt's file may grow to, in bytes.
+func (o Options) limit() int {
+	if o.maxSize != 0 {
+		return o.maxSize
+	}
+	return maxSize
+}
+
 // bolt opens path with what this package relies on (see the constants).
 // Statistics stay on: the pages in use and the bytes written come from there.
 func (s *opening) bolt(path string, openFile func(string, int, os.FileMode) (*os.File, error)) (db *bbolt.DB, err error) {
-	limit := s.o.maxSize
-	if limit == 0 {
-		limit = maxSize
-	}
 	err = guarded("open", func() error {
 		db, err = bbolt.Open(path, 0o600, &bbolt.Options{
 			PageSize:     pageSize,
 			FreelistType: bbolt.FreelistMapType,
 			Timeout:      lockTimeout,
-			MaxSize:      limit,
+			MaxSize:      s.o.limit() + foldRoom, // commit lowers it
 			OpenFile:     openFile,
 		})
 		return err
@@ -233,7 +245,7 @@ func (s *opening) bolt(path string, openFile func(string, int, os.FileMode) (*os
 
 // load opens the journal's files and reads its facts.
 func (s *opening) load() (*Journal, error) {
-	j := &Journal{path: s.path, keep: s.o.Keep, edge: s.o.edge, outboxLimit: s.o.outboxLimit}
+	j := &Journal{path: s.path, keep: s.o.Keep, limit: s.o.limit(), volatile: s.o.Volatile, edge: s.o.edge, outboxLimit: s.o.outboxLimit}
 	if j.keep == 0 {
 		j.keep = DefaultKeep
 	}
@@ -247,7 +259,7 @@ func (s *opening) load() (*Journal, error) {
 		return j.file, err
 	})
 	if err != nil {
-		return nil, withPath(s.path, classifyBolt("open", s.path, err))
+		return nil, errors.Join(withPath(s.path, classifyBolt("open", s.path, err)), j.abandon())
 	}
 	if err := j.catchUp(os.O_RDWR, s.makeLog); err != nil {
 		return nil, errors.Join(withPath(s.path, err), j.Close())
@@ -257,7 +269,7 @@ func (s *opening) load() (*Journal, error) {
 
 // catchUp reads the facts and does again what only the log has. make makes the log
 // of a journal of a schema without one; nil: it is done without.
-func (j *Journal) catchUp(flag int, make func() error) error {
+func (j *Journal) catchUp(flag int, make func(id [logIDSize]byte) error) error {
 	j.stuck = true
 	return guarded("read facts", func() (err error) {
 		if j.tx, err = j.db.Begin(true); err != nil {
@@ -267,22 +279,38 @@ func (j *Journal) catchUp(flag int, make func() error) error {
 		if j.facts, err = readFacts(j.tx); err != nil {
 			return err
 		}
+		id := j.logID
 		if j.schema == 1 {
 			if make == nil {
 				return nil
 			}
-			if err := make(); err != nil {
+			if id, err = newLogID(); err == nil {
+				err = make(id)
+			}
+			if err != nil {
 				return classify("make log of", j.path, err)
 			}
 		}
-		if j.log, err = openLog(j.path, flag, j.logID); err != nil {
+		if j.log, err = openLog(j.path, flag, id); err != nil {
 			return err
 		}
 		w := &writer{tx: j.tx, facts: j.facts}
 		err = j.log.replayAll(w)
-		j.facts = w.facts
+		j.facts, j.ops = w.facts, w.ops
 		return err
 	})
+}
+
+// abandon closes what a panic of bbolt's left open while it was opening; otherwise
+// bbolt has closed it.
+func (j *Journal) abandon() error {
+	if j.file == nil {
+		return nil
+	}
+	if err := j.file.Close(); !errors.Is(err, os.ErrClosed) {
+		return err
+	}
+	return nil
 }
 
 // readFacts begins with the schema: of a newer one nothing else may be read.
@@ -334,13 +362,11 @@ func readFacts(tx *bbolt.Tx) (f facts, err error) {
 func (s *opening) boot(j *Journal) error {
 	s.found.Unclean = !j.counters.clean
 	s.found.Boot = j.counters.boot + 1
-	err := j.fold("count start", func(w *writer) error {
+	return j.fold("count start", func(w *writer) error {
 		w.counters.boot++
 		if w.schema == 1 {
-			return w.putSchema()
+			return w.putSchema(j.log.id)
 		}
 		return nil
 	})
-	j.log.id = j.logID
-	return err
 }

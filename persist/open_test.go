@@ -175,7 +175,7 @@ func TestIdentitySetAside(t *testing.T) {
 			b.History(History{State: HistoryClear, Since: start})
 		})
 		j.Close()
-		before, _ := os.ReadFile(path)
+		before := readPicture(t, path)
 		later := start.Add(time.Hour)
 		j2, found, err := Open(t.Context(), path, other, later, Options{Volatile: true})
 		if err != nil {
@@ -192,10 +192,21 @@ func TestIdentitySetAside(t *testing.T) {
 			t.Errorf("both journals have the tag %s", rep)
 		}
 		j2.Close()
-		if kept, _ := os.ReadFile(path + ".other"); string(kept) != string(before) {
-			t.Error("the copy is not the file")
+		if kept := readPicture(t, path+".other"); kept != before {
+			t.Errorf("the copy tells %s; want %s", kept, before)
 		}
 	}
+}
+
+// readPicture is what the journal at path tells.
+func readPicture(t *testing.T, path string) string {
+	t.Helper()
+	j, err := ReadOnly(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer j.Close()
+	return picture(t, j)
 }
 
 // makeNewer gives j's file a schema of the future, and closes it.

@@ -47,11 +47,11 @@ func TestTornCommit(t *testing.T) {
 		after := snapWhole(t, j)
 		for n := range 12 {
 			honest := torn(random, before.file, after.file, n%3, true)
-			if got := pictureOf(t, filepath.Join(dir, "honest"), honest); got != before.picture && got != after.picture {
+			if got := pictureOf(t, filepath.Join(dir, "honest"), honest, j.logID); got != before.picture && got != after.picture {
 				t.Errorf("round %d, honest disk: neither before nor after: %.200s", round, got)
 			}
 			lying := torn(random, before.file, after.file, n%3, false)
-			switch got := pictureOf(t, filepath.Join(dir, "lying"), lying); got {
+			switch got := pictureOf(t, filepath.Join(dir, "lying"), lying, j.logID); got {
 			case after.picture:
 			case "":
 				found++
@@ -75,7 +75,7 @@ func snapWhole(t *testing.T, j *Journal) snapshot {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return snapshot{file, picture(t, j)}
+	return snapshot{file, picture(t, j), j.logID}
 }
 
 // torn is what a cut leaves on the way from before to after. share 0 leaves few of
@@ -98,9 +98,9 @@ func torn(random *rand.Rand, before, after []byte, share int, honest bool) []byt
 }
 
 // pictureOf is what the file tells; "" when it is found bad.
-func pictureOf(t *testing.T, path string, file []byte) string {
+func pictureOf(t *testing.T, path string, file []byte, log [logIDSize]byte) string {
 	t.Helper()
-	if err := errors.Join(os.WriteFile(path, file, 0o600), makeLog(path, 0)); err != nil {
+	if err := errors.Join(os.WriteFile(path, file, 0o600), makeLog(path, log, 0)); err != nil {
 		t.Fatal(err)
 	}
 	j, err := ReadOnly(path)
@@ -171,7 +171,7 @@ func TestFileTakenAway(t *testing.T) {
 		"removed":     os.Remove,
 		"log removed": func(path string) error { return os.Remove(path + suffixLog) },
 		"log replaced": func(path string) error {
-			return makeLog(path, logPages)
+			return makeLog(path, [logIDSize]byte{}, logPages)
 		},
 		"replaced": func(path string) error {
 			return errors.Join(os.Rename(path, path+".old"), os.WriteFile(path, nil, 0o600))

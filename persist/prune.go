@@ -42,7 +42,9 @@ func (j *Journal) Prune(now time.Time, limit int) (forgotten int, err error) {
 		return 0, err
 	}
 	if len(old)+len(undated) > 0 {
-		err = j.update("prune journal", func(w *writer) error { return w.forget(old, undated, now) })
+		// Into bbolt's file, which closes the gaps: its cursors stop at a leaf that was
+		// emptied in the same transaction.
+		err = j.fold("prune journal", func(w *writer) error { return w.forget(old, undated, now) })
 	}
 	if err != nil {
 		return 0, err
@@ -134,5 +136,5 @@ func (j *Journal) keepNow() time.Duration {
 // room is Stats' Size, Free and Limit, as of bbolt's last commit.
 func (j *Journal) room() (size, free, limit int64) {
 	s := j.db.Stats()
-	return j.tx.Size(), int64(s.FreePageN+s.PendingPageN) * int64(j.db.Info().PageSize), int64(j.db.MaxSize)
+	return j.tx.Size(), int64(s.FreePageN+s.PendingPageN) * int64(j.db.Info().PageSize), int64(j.limit)
 }

@@ -123,7 +123,7 @@ func TestKeepUnderPressure(t *testing.T) {
 	j := crowd(t, 1000, Options{Keep: 90 * time.Hour}, nil)
 	s := j.Stats()
 	for full, want := range map[float64]time.Duration{0.1: 90 * time.Hour, 0.74: 90 * time.Hour, 0.76: MinKeep, 1: MinKeep} {
-		j.db.MaxSize = int(float64(s.Size-s.Free) / full)
+		j.limit = int(float64(s.Size-s.Free) / full)
 		same(t, "keep", j.keepNow(), want)
 	}
 }
@@ -143,5 +143,20 @@ func TestPruneCutOff(t *testing.T) {
 		}
 		j = reopen(t, j)
 		same(t, at, j.Stats().Commands, want)
+	}
+}
+
+// TestPruneHidesNothing: what is left can be listed at once.
+func TestPruneHidesNothing(t *testing.T) {
+	j := crowd(t, keepNewest+600, Options{}, nil)
+	commit(t, j, func(b *Batch) {
+		for n := range 5 {
+			b.Seen(record(n+1, command.Done).Key, start.Add(2*DefaultKeep))
+		}
+	})
+	forgotten := pruneAll(t, j, start.Add(2*DefaultKeep), 305)
+	left, err := j.Recent(10_000)
+	if err != nil || len(left) != keepNewest+600-forgotten {
+		t.Errorf("%d of %d are listed, %v", len(left), keepNewest+600-forgotten, err)
 	}
 }

@@ -109,7 +109,6 @@ var (
 	_ = fs.NodeFsyncer((*fileNode)(nil))
 	_ = fs.NodeFlusher((*fileNode)(nil))
 	_ = fs.NodeAllocater((*fileNode)(nil))
-	_ = fs.NodeStatfser((*fileNode)(nil))
 )
 
 func (f *fileNode) Open(context.Context, uint32) (fs.FileHandle, uint32, syscall.Errno) {
@@ -174,11 +173,4 @@ func (f *fileNode) Fsync(context.Context, fs.FileHandle, uint32) syscall.Errno {
 }
 
 // Flush is what close(2) is called here: it makes nothing durable.
-// Statfs says that there is room, as on a disk that is in use for nothing else.
-func (f *fileNode) Statfs(_ context.Context, out *fuse.StatfsOut) syscall.Errno {
-	const blocks = 1 << 20
-	out.Bsize, out.Blocks, out.Bfree, out.Bavail = 4096, blocks, blocks, blocks
-	return 0
-}
-
 func (f *fileNode) Flush(context.Context, fs.FileHandle) syscall.Errno { return 0 }
