@@ -286,8 +286,9 @@ func (a *Agent) work() error {
 	switch {
 	case answered:
 		a.clear(command.AlarmUnreachable)
-		if err == nil { // the queue is empty: all that was owed a reject has got it
+		if err == nil { // the queue is empty: all that was owed a reject has got it, or has expired
 			clear(a.uplink.outstanding)
+			clear(a.uplink.owed)
 			a.uplink.deaf = false
 			a.clear(command.AlarmUnrejectable)
 		}

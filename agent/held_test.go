@@ -85,6 +85,30 @@ func TestNotTakenForARedelivery(t *testing.T) {
 	})
 }
 
+// TestOwedNoMore: a refused message that expired at the hub before it could be rejected
+// is owed nothing once a visit has found the queue empty.
+func TestOwedNoMore(t *testing.T) {
+	bubble(t, localhub.Options{}, func(t *testing.T, r *rig) {
+		r.known(t)
+		r.noREST.Store(true)
+		p := r.start()
+		settle(time.Minute)
+		r.send("expires", `{"target":"nuke","action":"on"}`, func(m *hub.Message) { m.Expiry = time.Now().Add(10 * time.Minute) })
+		settle(30 * time.Minute)
+		r.noREST.Store(false)
+		r.send("rejected", `{"target":"nuke","action":"on"}`)
+		settle(30 * time.Minute)
+		r.fed(t, "expires", localhub.Expired)
+		r.fed(t, "rejected", localhub.Rejected)
+		p.inLoop(func(a *Agent) {
+			if n := len(a.uplink.owed); n != 0 {
+				t.Errorf("%d messages are owed a reject; want none", n)
+			}
+		})
+		p.stop()
+	})
+}
+
 // TestRejectsGetNoAnswer: something on the way lets GETs through and no DELETE. The
 // configuration's word counts then, and an alarm says so.
 func TestRejectsGetNoAnswer(t *testing.T) {
