@@ -63,6 +63,7 @@ type rig struct {
 	image    string              // where it is after a cut of the power; "": not there
 	pipes    []net.Conn
 	pipesMu  sync.Mutex
+	open     atomic.Int64 // connections that the agent has not closed
 }
 
 func profile() board.Profile {
@@ -157,7 +158,20 @@ func (r *rig) dial(_ context.Context, _, addr string) (net.Conn, error) {
 		serve = r.hub.ServeWebConn
 	}
 	go serve(tls.Server(server, r.server))
-	return device, nil
+	r.open.Add(1)
+	return &closable{Conn: device, closed: sync.OnceFunc(func() { r.open.Add(-1) })}, nil
+}
+
+// A closable is a connection that tells when the agent closes it: a socket is there
+// until then, whatever became of the link.
+type closable struct {
+	net.Conn
+	closed func()
+}
+
+func (c *closable) Close() error {
+	c.closed()
+	return c.Conn.Close()
 }
 
 // pull cuts every connection, without a goodbye.

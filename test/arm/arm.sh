@@ -36,7 +36,7 @@ packages() {
 	# disk does and not in what the CPU does.
 	GOFLAGS="${GOFLAGS:-} -trimpath" CGO_ENABLED=0 GOARCH=$arch \
 		go test -short -vet=off -count=1 -timeout 20m -exec "$PWD/test/arm/exec.sh" \
-		-skip '^(TestDamage|TestCheckInChild|TestModel.*|TestPowerLoss.*|TestFailingDisk|TestHTTPSFaults|TestHubFaults|TestGarbageForHours|TestPollsOverRestarts|TestOffDuringAVisit|TestHeldFor|TestBlackHole)$' \
+		-skip '^(TestDamage|TestCheckInChild|TestModel.*|TestPowerLoss.*|TestFailingDisk|TestHTTPSFaults|TestHubFaults|TestGarbageForHours|TestPollsOverRestarts|TestOffDuringAVisit|TestHeldFor|TestBlackHole|TestSoak)$' \
 		./agent/... ./persist/... ./hub ./hub/link ./hub/mqtt ./systemd
 }
 
