@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -187,9 +188,14 @@ func (s *sender) dubious() hub.Message {
 	if len(s.past) == 0 {
 		return s.named(`"target":"moon","action":"off"`)
 	}
-	// The id of one that was sent, on a target that none of those is for.
+	// The id of one that was sent, on a target that none of those is for; but "all safe"
+	// moves every output.
+	old := s.past[s.draw.IntN(len(s.past))]
+	if bytes.Contains(old.Body, []byte(`"safe"`)) {
+		return s.named(`"target":"moon","action":"off"`)
+	}
 	m := s.named(`"target":"door","action":"toggle"`)
-	m.ID = s.past[s.draw.IntN(len(s.past))].ID
+	m.ID = old.ID
 	m.Properties = map[string]string{"sent": now(0)}
 	return m
 }

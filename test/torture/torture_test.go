@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -140,5 +141,27 @@ func TestWaiters(t *testing.T) {
 	}
 	if !r.once(t.Context(), "d", localhub.KindDelivered, time.Minute) {
 		t.Error("what has happened is waited for")
+	}
+}
+
+// TestReusedIDs: a movement of the door under an id that was used twice is that of the
+// command for the door: no other with that id can move it.
+func TestReusedIDs(t *testing.T) {
+	s := newSender(&run{flags: flags{time: time.Hour, seed: 1}}, &station{id: "d"}, 0)
+	s.began = time.Now()
+	bodies, reused := map[string]string{}, 0
+	for range 20_000 {
+		m := s.message()
+		old, known := bodies[m.ID]
+		if m.ID == "" || !known || old == string(m.Body) {
+			bodies[m.ID] = string(m.Body)
+			continue
+		}
+		if reused++; strings.Contains(old, `"safe"`) || strings.Contains(old, `"door"`) {
+			t.Fatalf("the id of %s is used again for %s", old, m.Body)
+		}
+	}
+	if reused == 0 {
+		t.Error("no id was used twice")
 	}
 }
