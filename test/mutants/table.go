@@ -53,6 +53,7 @@ func durability() []mutant {
 		{
 			"a commit that failed is taken for not written",
 			[]edit{
+				{"persist/commit.go", "\t\tj.tx = nil\n\t\treturn 0, err\n", "\t\tj.tx, _ = j.db.Begin(true)\n\t\treturn 0, err\n"},
 				{"persist/commit.go", "\t\tj.dead = fmt.Errorf(\"%s: %w\", what, storage(j.path, err))\n\t\treturn j.dead\n", "\t\treturn fmt.Errorf(\"%s: %w\", what, storage(j.path, err))\n"},
 				{"agent/pending.go", "\t\t\treturn unknown(err)\n\t\t}\n\t\ta.o.Edge(\"after commit\")", "\t\t\ta.pending = p\n\t\t\treturn nil\n\t\t}\n\t\ta.o.Edge(\"after commit\")"},
 			},
