@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"log/slog"
+	"runtime"
 	"time"
 
 	"actuatord/agent/command"
@@ -110,6 +111,11 @@ func (a *Agent) commit() error {
 	for _, leave := range p.settled {
 		leave()
 		a.o.Edge("after settling")
+	}
+	if len(p.settled) > 0 {
+		// The PUBACK before the outbox's work. Otherwise another core has to be woken for
+		// it: 60 of 440 µs from delivery to PUBACK, where it was measured.
+		runtime.Gosched()
 	}
 	return nil
 }
