@@ -8,6 +8,7 @@
 //	go run ./test/torture                              # a minute, as the gate does
 //	go run ./test/torture -for 40m -devices 4          # by hand, before a release
 //	go run ./test/torture -for 40m -seed 17            # the same plan again
+//	go run ./test/torture -for 30m -soak               # does a daemon that lives grow?
 //
 // # What happens
 //
@@ -20,6 +21,15 @@
 // every message to its end and every report home. A link that has failed often may wait
 // for minutes: a daemon without a session is started anew, in a short run after some
 // seconds, in a long one after half of that time.
+//
+// # A soak
+//
+// With -soak no daemon is killed, stopped or robbed of its disk: its link alone is in
+// trouble, up to a minute at a time, and it must live to the end. Every 5 s the
+// kernel is asked for its memory, files and threads. Each 5 minutes are one row of a
+// table; a peak that is higher in the second half of the time than in the first is
+// growth, and ends the run with 1. The proportional set size is told and not judged:
+// the journal's file grows with its commands, and is mapped.
 //
 // # The seed
 //
@@ -61,6 +71,7 @@ type flags struct {
 	devices      int
 	dir, program string
 	troubles     bool
+	soak         bool
 }
 
 func main() {
@@ -72,8 +83,9 @@ func main() {
 	flag.StringVar(&f.dir, "dir", "", "an empty `directory` for everything, which stays (default: a temporary one)")
 	flag.StringVar(&f.program, "actuatord", "", "this `program` instead of one built now")
 	flag.BoolVar(&f.troubles, "troubles", true, "make trouble; false shows that the judge finds nothing in a quiet run")
+	flag.BoolVar(&f.soak, "soak", false, "let every daemon live: only the link is in trouble, for longer, and nothing that the kernel counts of them may grow (needs -for 20m or more)")
 	flag.Parse()
-	if flag.NArg() > 0 || f.devices < 1 || f.devices > 16 || f.time <= 0 || f.settle < 0 {
+	if flag.NArg() > 0 || f.devices < 1 || f.devices > 16 || f.time <= 0 || f.settle < 0 || f.soak && f.time < shortestSoak {
 		flag.Usage()
 		os.Exit(2)
 	}

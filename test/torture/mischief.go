@@ -44,13 +44,20 @@ func (m *mischief) make(ctx context.Context) {
 	if m.r.long() {
 		calm = 16 * time.Second
 	}
+	if m.r.soak { // else no session lasts, and who lives has long learnt to wait
+		calm = time.Minute
+	}
 	for pause(ctx, time.Duration(m.draw.Int64N(int64(2*calm)))) {
 		m.one(ctx)
 	}
 }
 
 func (m *mischief) one(ctx context.Context) {
-	switch n := m.draw.IntN(100); {
+	n := m.draw.IntN(100)
+	if m.r.soak { // of the below, what no process ends by
+		n = 57 + n*36/100
+	}
+	switch {
 	case n < 15:
 		m.kill("killed at random")
 	case n < 45:

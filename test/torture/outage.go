@@ -33,6 +33,9 @@ func (o *outage) make(ctx context.Context) {
 
 func (o *outage) one(ctx context.Context) error {
 	site, some := o.r.site, time.Duration(500+o.draw.IntN(5000))*time.Millisecond
+	if o.r.soak {
+		some *= 10
+	}
 	switch o.draw.IntN(6) {
 	case 0:
 		o.r.tally.count("hub restarted")

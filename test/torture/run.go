@@ -91,6 +91,9 @@ func (r *run) trouble(ctx context.Context) {
 	if r.troubles {
 		all.Go(func() { newOutage(r).make(ctx) })
 	}
+	if r.soak {
+		all.Go(func() { r.watch(ctx) })
+	}
 	all.Wait()
 }
 

@@ -45,6 +45,7 @@ type station struct {
 	sick    bool          // its disk was within the last minute: it may end by itself
 	odd     []string      // ends that nothing explains
 	changed chan struct{} // closed and made anew at every change of the above
+	samples []sample      // of a soak
 }
 
 func newStation(r *run, id string, n uint64) (*station, error) {

@@ -52,6 +52,9 @@ func (r *run) print(v judge.Verdict, took time.Duration) (guilty bool) {
 		fmt.Println("trouble that could not be made:", err)
 		guilty = true
 	}
+	if r.soak {
+		guilty = r.printSoak() || guilty
+	}
 	fmt.Printf("\nseed %d: %v, of which %v to settle\n", r.seed, took.Round(time.Second), r.settled.Round(time.Second))
 	row := func(name string, value any) { fmt.Printf("  %-22s %10v\n", name, value) }
 	row("commands", v.Commands)
