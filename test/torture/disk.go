@@ -42,15 +42,19 @@ func newDisk(dir string) (*disk, error) {
 	if _, err := tool("mkfs.ext4", "-q", "-b", "1024", d.image); err != nil {
 		return nil, err
 	}
-	device, err := tool("losetup", "--find", "--show", d.image)
-	if err != nil {
+	if err := d.attach(); err != nil {
 		return nil, err
 	}
-	d.device = device
 	if err := d.mount(); err != nil {
 		return nil, errors.Join(err, d.remove())
 	}
 	return d, nil
+}
+
+// attach gives the image a loop device.
+func (d *disk) attach() (err error) {
+	d.device, err = tool("losetup", "--find", "--show", d.image)
+	return err
 }
 
 func tool(name string, args ...string) (string, error) {
@@ -125,13 +129,18 @@ func (d *disk) free() error { return os.Remove(d.fill) }
 // device shrinks to nothing under the file system. What is cached stays readable.
 func (d *disk) fail() error { return d.limit(4096) }
 
-// heal gives the device its size back and mounts the file system anew: what was
-// written since it failed is lost. Nobody may use it meanwhile.
+// heal mounts the file system anew, on a device of its full size: what was written
+// since it failed is lost. Nobody may use it meanwhile. The device is another one: a
+// container that was started on this machine meanwhile has a copy of every mount, which
+// keeps the failed file system, read-only for good, on the old device.
 func (d *disk) heal(ctx context.Context) error {
 	if err := d.unmount(ctx); err != nil {
 		return err
 	}
-	if err := d.limit(0); err != nil {
+	if _, err := tool("losetup", "--detach", d.device); err != nil { // later, if it is still in use
+		return err
+	}
+	if err := d.attach(); err != nil {
 		return err
 	}
 	return d.mount()
