@@ -184,6 +184,8 @@ func (w *witness) hear(all []*asked) {
 		w.expect(op.Target == "nobody" || res.Refused == "" || !towardSafe(op), "%+v was refused: %s", op, res.Detail)
 		if res.OK() && op.Kind == board.Set && !towardSafe(op) && op.For > 0 {
 			w.due[op.Target] = a.at.Add(op.For)
+		} else if res.OK() && op.Kind == board.Safe && (op.Target == "" || op.Target == board.All) {
+			clear(w.due) // every lease has ended with it
 		} else if res.OK() && op.Kind != board.Write {
 			delete(w.due, op.Target) // max_on, if there is one, is judged from the trace
 		}
