@@ -36,6 +36,7 @@ type LineError struct {
 	Fault  LineFault
 	Holder string   // LineBusy: the consumer label the kernel lists; may be empty
 	Places []string // AmbiguousLine: chip-label:offset of each
+	Twin   LineSpec // LineBusy: the output of ours that holds it, however that one writes the line
 	Err    error    // what the kernel said, with its errno; nil where it was not asked
 }
 
@@ -54,7 +55,9 @@ func (e *LineError) Error() string {
 		s += "that name is on several lines (" + strings.Join(places, ", ") + "); name one of these instead"
 	case LineBusy:
 		s += "in use"
-		if e.Holder != "" {
+		if e.Twin.Target != "" {
+			s += fmt.Sprintf(" by output %q, whose line %q is the same one; each needs a line of its own", e.Twin.Target, e.Twin.Line)
+		} else if e.Holder != "" {
 			s += fmt.Sprintf(" by %q", e.Holder)
 		}
 	case LinePermission:

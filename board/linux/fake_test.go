@@ -17,6 +17,7 @@ import (
 // wrongly on some target would be caught there.
 type machine struct {
 	mu       sync.Mutex
+	model    string
 	paths    []string // what a look for chips finds, in this order
 	chips    map[string]*chip
 	adapters map[string]*adapter
@@ -76,6 +77,7 @@ func (m *machine) addChip(path, name, label string, lines ...string) *chip {
 func (m *machine) kernel() kernel {
 	return kernel{
 		chips:    func() ([]string, error) { return m.paths, nil },
+		model:    func() string { return m.model },
 		open:     m.openPath,
 		close:    m.close,
 		ioctl:    m.ioctl,

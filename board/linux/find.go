@@ -77,7 +77,7 @@ func afterExit(model, persist string) string {
 		return "this kernel keeps a line's last level when the daemon ends; " + pull
 	case persist == "N":
 		return "this kernel makes a line an input when the daemon ends; " + pull
-	case strings.HasPrefix(model, "Raspberry Pi"):
+	case strings.HasPrefix(model, piModel):
 		return model + ": Raspberry Pi OS keeps a line's last level when the daemon ends, other kernels make it an input; " + pull
 	}
 	return "most kernels make a line an input when the daemon ends; " + pull

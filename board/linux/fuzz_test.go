@@ -27,7 +27,7 @@ func FuzzLocate(f *testing.F) {
 		m := newMachine()
 		first, second := m.addChip("/dev/gpiochip0", name1, label1, "", line), m.addChip("/dev/gpiochip1", name2, label2, line2)
 		first.lines[1].consumer = holder
-		at, err := (&Driver{k: m.kernel()}).locate(asked)
+		at, err := newDriver(m.kernel()).locate(asked)
 		for _, w := range append(first.lines, second.lines...) {
 			if w.edges != nil {
 				t.Errorf("a line was driven: %v", w.edges)

@@ -11,6 +11,7 @@ import (
 // place.
 type kernel struct {
 	chips    func() ([]string, error) // paths of the GPIO chips
+	model    func() string            // of the machine; "" where nobody says
 	open     func(path string) (int, error)
 	close    func(fd int) error
 	ioctl    func(fd int, request uint, arg unsafe.Pointer) error // arg points to the request's struct
@@ -20,6 +21,7 @@ type kernel struct {
 func system() kernel {
 	return kernel{
 		chips:    func() ([]string, error) { return filepath.Glob("/dev/gpiochip*") },
+		model:    Model,
 		open:     func(path string) (int, error) { return unix.Open(path, unix.O_RDWR|unix.O_CLOEXEC, 0) },
 		close:    unix.Close,
 		ioctl:    ioctl,

@@ -2,9 +2,6 @@ package linux
 
 import (
 	"errors"
-	"fmt"
-	"strconv"
-	"strings"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -22,13 +19,17 @@ const (
 	lineOutput    = 1 << 3
 )
 
-// Driver is the board this process runs on. It holds nothing itself.
+// Driver is the board this process runs on. Its pins hold the lines; it only
+// remembers which output has which, so it is used by one goroutine at a time.
 type Driver struct {
-	k kernel
+	k    kernel
+	held map[spot]board.LineSpec
 }
 
 // New is the real board. It opens nothing yet, so it cannot fail.
-func New() *Driver { return &Driver{k: system()} }
+func New() *Driver { return newDriver(system()) }
+
+func newDriver(k kernel) *Driver { return &Driver{k: k, held: map[spot]board.LineSpec{}} }
 
 // Model names the machine as its device tree does ("Raspberry Pi 4 Model B Rev
 // 1.4"), for messages; empty where there is none.
@@ -46,7 +47,8 @@ func (d *Driver) Close() error { return nil }
 func (d *Driver) Bus(name string) (i2c.BusCloser, error) { return openBus(d.k, name) }
 
 // Output finds a line and takes it. A kernel line name wins over the form
-// chip-label:offset, which is only tried where no line has that name.
+// chip-label:offset and over a Raspberry Pi's GPIOn, which are only tried where no
+// line has that name.
 func (d *Driver) Output(spec board.LineSpec, level gpio.Level) (gpio.PinIO, error) {
 	at, err := d.lookUp(spec)
 	if err != nil {
@@ -61,11 +63,13 @@ func (d *Driver) Output(spec board.LineSpec, level gpio.Level) (gpio.PinIO, erro
 	if err != nil {
 		e := &board.LineError{Target: spec.Target, Line: spec.Line, Fault: faultOf(err), Err: err}
 		if e.Fault == board.LineBusy {
-			e.Holder = d.holder(chip, at.offset)
+			e.Holder, e.Twin = d.holder(chip, at.offset), d.held[at.spot]
 		}
 		return nil, e
 	}
-	return &pin{k: d.k, fd: fd, spec: spec, offset: int(at.offset)}, nil
+	d.held[at.spot] = spec
+	gone := func() { delete(d.held, at.spot) }
+	return &pin{k: d.k, fd: fd, spec: spec, offset: int(at.offset), gone: gone}, nil
 }
 
 // lookUp finds the one place of a line. Errors are *board.LineError.
@@ -127,106 +131,4 @@ func faultOf(err error) board.LineFault {
 		return board.LinePermission
 	}
 	return board.LineIO
-}
-
-// place is a line's place: a chip, and an offset on it.
-type place struct {
-	path   string // of the chip's device; it may be another after the next boot
-	label  string // of the chip; it stays
-	offset uint32
-}
-
-func (p place) String() string { return fmt.Sprintf("%s:%d", p.label, p.offset) }
-
-// search is where a name was found. With no place, fault says why.
-type search struct {
-	places []place
-	fault  board.LineFault
-}
-
-// find looks for a line on every chip: a name that is on two of them must not be
-// settled by the order in which chips appeared.
-func (d *Driver) find(line string) (search, error) {
-	paths, err := d.k.chips()
-	if err != nil {
-		return search{fault: board.LineIO}, err
-	}
-	label, offset, isPlace := splitPlace(line)
-	var byName, byPlace []place
-	var unread error
-	labelSeen := false
-	seen := map[string]bool{} // a chip may have two paths: gpiochip4 is a link to gpiochip0 on some systems
-	for _, path := range paths {
-		chip, names, err := d.read(path)
-		if err != nil {
-			unread = fmt.Errorf("%s: %w", path, err)
-			continue
-		}
-		if seen[chip.name] {
-			continue
-		}
-		seen[chip.name] = true
-		for i, name := range names {
-			if name == line {
-				byName = append(byName, place{path, chip.label, uint32(i)})
-			}
-		}
-		if isPlace && chip.label == label {
-			labelSeen = true
-			if offset < uint32(len(names)) {
-				byPlace = append(byPlace, place{path, chip.label, offset})
-			}
-		}
-	}
-	switch {
-	case len(byName) > 0:
-		return search{places: byName}, nil
-	case len(byPlace) > 0:
-		return search{places: byPlace}, nil
-	case unread != nil: // it may well be on the chip that could not be read
-		return search{fault: faultOf(unread)}, unread
-	case isPlace && !labelSeen:
-		return search{fault: board.NoSuchChip}, nil
-	}
-	return search{fault: board.NoSuchLine}, nil
-}
-
-// splitPlace reads chip-label:offset; the label may have colons of its own. One line
-// has one way to be written: of two outputs on it the configuration is refused.
-func splitPlace(s string) (label string, offset uint32, ok bool) {
-	i := strings.LastIndexByte(s, ':')
-	if i < 1 {
-		return "", 0, false
-	}
-	n, err := strconv.ParseUint(s[i+1:], 10, 32)
-	return s[:i], uint32(n), err == nil && strconv.FormatUint(n, 10) == s[i+1:]
-}
-
-type chipInfo struct{ name, label string }
-
-// maxLines bounds what a chip may claim to have: the kernel's own limit for
-// dynamic numbering is far below.
-const maxLines = 4096
-
-// read answers a chip and the name of each of its lines.
-func (d *Driver) read(path string) (chipInfo, []string, error) {
-	fd, err := d.k.open(path)
-	if err != nil {
-		return chipInfo{}, nil, err
-	}
-	defer d.k.close(fd)
-	var info unix.GPIOChipInfo
-	if err := d.k.ioctl(fd, unix.GPIO_GET_CHIPINFO_IOCTL, unsafe.Pointer(&info)); err != nil {
-		return chipInfo{}, nil, err
-	}
-	chip := chipInfo{unix.ByteSliceToString(info.Name[:]), unix.ByteSliceToString(info.Label[:])}
-	names := make([]string, min(info.Lines, maxLines))
-	for i := range names {
-		line := unix.GPIOV2LineInfo{Offset: uint32(i)}
-		if err := d.k.ioctl(fd, unix.GPIO_V2_GET_LINEINFO_IOCTL, unsafe.Pointer(&line)); err != nil {
-			return chipInfo{}, nil, err
-		}
-		names[i] = unix.ByteSliceToString(line.Name[:])
-	}
-	return chip, names, nil
 }

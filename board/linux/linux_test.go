@@ -26,7 +26,7 @@ func pi() (*machine, *Driver) {
 	m.paths = append(m.paths, "/dev/gpiochip4") // a link, for old programs
 	m.chips["/dev/gpiochip4"] = c
 	m.adapters["/dev/i2c-1"] = &adapter{funcs: 0x0eff0001, devices: map[uint16]map[byte][]byte{0x60: {}}}
-	return m, &Driver{k: m.kernel()}
+	return m, newDriver(m.kernel())
 }
 
 func spec(line string) board.LineSpec {

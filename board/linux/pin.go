@@ -21,6 +21,7 @@ type pin struct {
 	fd     int // of the request; -1 once closed
 	spec   board.LineSpec
 	offset int
+	gone   func() // tells the driver that the line is free
 }
 
 // Out sets the logical level; the kernel knows that the line is active-low.
@@ -58,6 +59,7 @@ func (p *pin) Close() error {
 	}
 	fd := p.fd
 	p.fd = -1 // whatever close says, the number may be somebody else's now
+	p.gone()
 	return p.k.close(fd)
 }
 

@@ -47,12 +47,12 @@ func simulatedChip(t *testing.T) string {
 		t.Skip("SKIPPED LOUDLY: this kernel has no GPIO chip; the real requests were not tried")
 	}
 	for _, path := range paths {
-		chip, names, err := New().read(path)
+		chip, err := New().readChip(path)
 		if err != nil {
 			t.Logf("%s: %v", path, err)
 			continue
 		}
-		if strings.HasPrefix(chip.label, "gpio-sim") && len(names) >= 2 {
+		if strings.HasPrefix(chip.label, "gpio-sim") && len(chip.lines) >= 2 {
 			return chip.label
 		}
 	}

@@ -49,7 +49,7 @@ func runCheck(args []string, e env) error {
 	k.line("connection string", idErr, fmt.Sprintf("device %s at %s", id.DeviceID, id.HostName))
 	r, rootsErr := newRoads(c.Hub, slog.New(slog.DiscardHandler))
 	k.line("trust roots", rootsErr, "Azure's, and "+orNone(c.Hub.CAFile))
-	k.board(c)
+	k.board(c, e.twinsOf(c))
 	k.journal(c)
 	kernel := clock
 	if e.kernel != nil {
@@ -101,14 +101,18 @@ func orNone(file string) string {
 	return file
 }
 
-// board looks for every line and bus without taking one.
-func (k *checker) board(c config.Config) {
+// board looks for every line and bus without taking one. A line that is there may
+// still be another output's.
+func (k *checker) board(c config.Config, twins map[string]error) {
 	if c.Board.Driver == "sim" {
 		k.line("board", nil, "simulated; nothing real will move")
 		return
 	}
 	for _, o := range c.Profile.Outputs {
 		where, err := linux.Find(o.Line)
+		if twin := twins[o.Name]; twin != nil {
+			err = twin
+		}
 		k.line("output "+o.Name, err, where)
 	}
 	buses := map[string]bool{}

@@ -26,8 +26,9 @@ import (
 )
 
 // runDaemon is the service. The order is promise 5: the lock, so that no second
-// daemon disturbs the first; then every output safe; and only then what can
-// fail: the credential, the journal, the hub.
+// daemon disturbs the first; two outputs that are one line, which is a fault of the
+// configuration that only the board shows; then every output safe; and only then what
+// can fail: the credential, the journal, the hub.
 func runDaemon(args []string, e env) error {
 	f := newFlags("run")
 	if err := f.noWords(args); err != nil {
@@ -51,6 +52,9 @@ func runDaemon(args []string, e env) error {
 		return err
 	}
 	defer unlock()
+	if err := refuseTwins(c, e); err != nil {
+		return err
+	}
 	b, err := openBoard(c.Board, c.Profile, log)
 	if err != nil {
 		return err

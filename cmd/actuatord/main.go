@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"actuatord/agent/config"
+	"actuatord/board"
 )
 
 // version and built are set by the linker in release builds. built is the time of
@@ -66,6 +67,8 @@ type env struct {
 	getenv   func(string) string
 	edge     func(string)             // tests only: see agent.Options.Edge
 	kernel   func() (time.Time, bool) // tests only: the kernel's clock, for check
+
+	twins func([]board.LineSpec) map[string]error // tests only: instead of linux.Twins
 }
 
 func main() {
