@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"testing/fstest"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -18,6 +19,7 @@ import (
 type machine struct {
 	mu       sync.Mutex
 	model    string
+	sys      fstest.MapFS
 	paths    []string // what a look for chips finds, in this order
 	chips    map[string]*chip
 	adapters map[string]*adapter
@@ -40,6 +42,7 @@ type chip struct {
 type wire struct {
 	name     string
 	consumer string
+	flags    uint64 // as it was requested, or as the kernel has it otherwise
 	high     bool
 	edges    []bool
 	fail     error // of SET_VALUES and GET_VALUES
@@ -55,6 +58,8 @@ type adapter struct {
 	refuse  error // of open
 	broken  error // of I2C_FUNCS
 	fail    error // of transfers
+	drivers []int // the addresses that drivers of the kernel have
+	asked   []int // the addresses of transfers
 	devices map[uint16]map[byte][]byte
 	timeout int
 	retries int
@@ -78,6 +83,7 @@ func (m *machine) kernel() kernel {
 	return kernel{
 		chips:    func() ([]string, error) { return m.paths, nil },
 		model:    func() string { return m.model },
+		sys:      m.sys,
 		open:     m.openPath,
 		close:    m.close,
 		ioctl:    m.ioctl,
@@ -159,9 +165,11 @@ func (m *machine) onChip(c *chip, number uint, b []byte) error {
 		}
 		copy(b, w.name)
 		copy(b[32:], w.consumer)
+		flags := w.flags
 		if w.consumer != "" {
-			le.PutUint64(b[72:], 1) // used
+			flags |= 1 // used
 		}
+		le.PutUint64(b[72:], flags)
 		return nil
 	case unix.GPIO_V2_GET_LINE_IOCTL:
 		return m.getLine(c, b)
@@ -193,7 +201,7 @@ func (m *machine) getLine(c *chip, b []byte) error {
 		on := le.Uint32(b[296:]) == 1 && le.Uint32(b[320:]) == 2 && le.Uint64(b[328:])&le.Uint64(b[336:])&1 == 1
 		r.drive(on)
 	}
-	w.consumer = unix.ByteSliceToString(b[256:288])
+	w.consumer, w.flags = unix.ByteSliceToString(b[256:288]), flags
 	m.next++
 	m.open[m.next] = r
 	le.PutUint32(b[588:], uint32(m.next))
@@ -236,6 +244,10 @@ func (m *machine) ioctlInt(fd int, number uint, arg int) error {
 		return unix.ENOTTY
 	case number == 0x0702:
 		a.timeout = arg
+	case number == 0x0703:
+		if slices.Contains(a.drivers, arg) {
+			return unix.EBUSY
+		}
 	case number == 0x0701:
 		a.retries = arg
 	default:
@@ -265,7 +277,9 @@ func (a *adapter) transfer(arg unsafe.Pointer) error {
 	var register byte
 	for i := range uintptr(count) {
 		msg := unsafe.Add(messages, i*(8+word))
-		device, ok := a.devices[*(*uint16)(msg)]
+		address := *(*uint16)(msg)
+		a.asked = append(a.asked, int(address))
+		device, ok := a.devices[address]
 		flags, length := *(*uint16)(unsafe.Add(msg, 2)), *(*uint16)(unsafe.Add(msg, 4))
 		buffer := unsafe.Slice(*(**byte)(unsafe.Add(msg, 8)), length)
 		switch {

@@ -1,10 +1,13 @@
 package linux
 
 import (
+	"encoding/json"
 	"errors"
+	"io/fs"
 	"slices"
 	"strings"
 	"testing"
+	"testing/fstest"
 	"unicode"
 
 	"golang.org/x/sys/unix"
@@ -54,6 +57,41 @@ func FuzzLocate(f *testing.F) {
 		}
 		if e.Fault == board.AmbiguousLine && len(e.Places) < 2 {
 			t.Errorf("ambiguous: %v", e.Places)
+		}
+	})
+}
+
+// FuzzLook: whatever chips, lines, adapters and PWM chips are called, a look at them
+// takes and moves nothing, leaves nothing open, and what it tells is JSON and words of
+// one line.
+func FuzzLook(f *testing.F) {
+	f.Add("Raspberry Pi 4 Model B", "pinctrl-bcm2711", "GPIO17", "spi0 CS0", uint64(0xffff), "i2c-1", "bcm2835 (i2c@7e804000)\n", "pwmchip0", "2\n", "GPIO17")
+	f.Fuzz(func(t *testing.T, model, label, line, holder string, flags uint64, entry, adapterName, pwm, channels, asked string) {
+		m := newMachine()
+		m.model = model
+		c := m.addChip("/dev/gpiochip0", "gpiochip0", label[:min(len(label), 32)], make([]string, 54)...)
+		c.lines[17] = &wire{name: line[:min(len(line), 32)], consumer: holder[:min(len(holder), 32)], flags: flags}
+		m.adapters["/dev/i2c-1"] = &adapter{funcs: uintptr(flags)}
+		m.sys = fstest.MapFS{"bus/i2c/devices/i2c-1/name": file(adapterName), "class/pwm/pwmchip1/npwm": file(channels)}
+		for path, text := range map[string]string{"bus/i2c/devices/" + entry + "/name": adapterName, "class/pwm/" + pwm + "/npwm": channels} {
+			if fs.ValidPath(path) {
+				m.sys[path] = file(text)
+			}
+		}
+		s := newDriver(m.kernel()).look(lines("pump", asked))
+		if len(m.open) > 0 || len(m.requests) > 0 || c.lines[17].edges != nil {
+			t.Errorf("%d descriptors are open, %d lines were taken", len(m.open), len(m.requests))
+		}
+		if _, err := json.Marshal(s); err != nil {
+			t.Error(err)
+		}
+		if len(s.Chips) != 1 || len(s.Chips[0].Lines) != 54 || len(s.Header)%2 != 0 || len(s.Buses) == 0 || len(s.PWM) == 0 {
+			t.Errorf("%+v", s)
+		}
+		for _, b := range s.Buses {
+			if len(b.Adapter) > maxWord || strings.ContainsFunc(b.Adapter, unicode.IsControl) || b.Plain != (flags&1 == 1) && b.Number == 1 {
+				t.Errorf("%+v", b)
+			}
 		}
 	})
 }

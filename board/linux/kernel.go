@@ -1,6 +1,8 @@
 package linux
 
 import (
+	"io/fs"
+	"os"
 	"path/filepath"
 	"unsafe"
 
@@ -16,6 +18,7 @@ type kernel struct {
 	close    func(fd int) error
 	ioctl    func(fd int, request uint, arg unsafe.Pointer) error // arg points to the request's struct
 	ioctlInt func(fd int, request uint, arg int) error
+	sys      fs.FS // /sys
 }
 
 func system() kernel {
@@ -26,6 +29,7 @@ func system() kernel {
 		close:    unix.Close,
 		ioctl:    ioctl,
 		ioctlInt: unix.IoctlSetInt,
+		sys:      os.DirFS("/sys"),
 	}
 }
 

@@ -46,3 +46,24 @@ func piNumber(line string) (int, bool) {
 	n, err := strconv.Atoi(digits)
 	return n, ok && err == nil && n >= 0 && n <= piHeader && strconv.Itoa(n) == digits
 }
+
+// piPins are the pins of a Raspberry Pi's header, pin 1 first; none for what has no
+// header of its own (a compute module) or is no Raspberry Pi. From the pinout in
+// Raspberry Pi's documentation ("GPIO and the 40-pin header"), which periph's package
+// rpi has too; that one cannot be imported without its drivers registering themselves.
+func piPins(model string) []string {
+	if !strings.HasPrefix(model, piModel+" ") || strings.HasPrefix(model, piModel+" Compute Module") {
+		return nil
+	}
+	pins := strings.Fields(`3V3 5V  GPIO2 5V  GPIO3 GND  GPIO4 GPIO14  GND GPIO15  GPIO17 GPIO18  GPIO27 GND  GPIO22 GPIO23
+		3V3 GPIO24  GPIO10 GND  GPIO9 GPIO25  GPIO11 GPIO8  GND GPIO7
+		GPIO0 GPIO1  GPIO5 GND  GPIO6 GPIO12  GPIO13 GND  GPIO19 GPIO16  GPIO26 GPIO20  GND GPIO21`)
+	// The first two models have 26 pins, and the very first has other lines on three.
+	if strings.HasPrefix(model, piModel+" Model A Rev") || strings.HasPrefix(model, piModel+" Model B Rev") {
+		pins = pins[:26]
+	}
+	if strings.HasPrefix(model, piModel+" Model B Rev 1") {
+		pins[3-1], pins[5-1], pins[13-1] = "GPIO0", "GPIO1", "GPIO21"
+	}
+	return pins
+}

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"log/slog"
@@ -35,9 +34,7 @@ func runCheck(args []string, e env) error {
 	if err != nil {
 		return err
 	}
-	given := false
-	f.Visit(func(g *flag.Flag) { given = given || g.Name == "command" })
-	if given {
+	if f.given("command") {
 		return checkCommand(*payload, c, e)
 	}
 	k := checker{out: plain{e.out}}

@@ -4,7 +4,8 @@
 //
 // This package is flags and wiring. `run` is the daemon; `safe` works without
 // one, since the service manager calls it when the daemon has failed; `do`,
-// `status` and `history` ask the daemon at its socket. Power loss at any moment
+// `status` and `history` ask the daemon at its socket; `board` and `init` need
+// neither daemon nor configuration. Power loss at any moment
 // is package agent's and persist's business: nothing is kept here.
 package main
 
@@ -21,7 +22,6 @@ import (
 	"time"
 
 	"actuatord/agent/config"
-	"actuatord/board"
 )
 
 // version and built are set by the linker in release builds. built is the time of
@@ -46,6 +46,8 @@ usage: actuatord COMMAND [flags] [--config FILE]
   check                   is this configuration right, and can it work here
         --online          and can the hub be reached (at most a minute; no MQTT session)
         --command FILE|-  what would this payload do (nothing moves)
+  board [--json]          chips, lines and who has them, header, I2C buses, PWM
+        --scan [--bus N]  and what answers on that bus (reads one byte everywhere)
   safe                    every output to its safe level, now
   do TARGET ACTION        carry out a command from here: do pump on --for 2s
         --for D  --register N  --bytes HEX
@@ -67,8 +69,7 @@ type env struct {
 	getenv   func(string) string
 	edge     func(string)             // tests only: see agent.Options.Edge
 	kernel   func() (time.Time, bool) // tests only: the kernel's clock, for check
-
-	twins func([]board.LineSpec) map[string]error // tests only: instead of linux.Twins
+	fake     *hardware                // tests only: instead of this machine's
 }
 
 func main() {
@@ -78,7 +79,7 @@ func main() {
 func run(args []string, e env) int {
 	commands := map[string]func([]string, env) error{
 		"run": runDaemon, "check": runCheck, "safe": runSafe, "do": runDo,
-		"status": runStatus, "history": runHistory, "journal": runJournal, "version": runVersion,
+		"board": runBoard, "status": runStatus, "history": runHistory, "journal": runJournal, "version": runVersion,
 	}
 	if len(args) == 0 {
 		fmt.Fprint(e.err, usage)
@@ -172,6 +173,13 @@ func (f *flags) parse(args []string) ([]string, error) {
 		}
 		words, args = append(words, f.Arg(0)), f.Args()[1:]
 	}
+}
+
+// given tells whether somebody wrote a flag, if only to say its default.
+func (f *flags) given(name string) bool {
+	found := false
+	f.Visit(func(g *flag.Flag) { found = found || g.Name == name })
+	return found
 }
 
 // noWords is parse for a command that takes only flags.

@@ -4,8 +4,6 @@ import (
 	"errors"
 
 	"actuatord/agent/config"
-	"actuatord/board"
-	"actuatord/board/linux"
 )
 
 // refuseTwins answers an error where two outputs are one line of this board, written
@@ -29,18 +27,5 @@ func (e env) twinsOf(c config.Config) map[string]error {
 	if c.Board.Driver == config.DriverSim {
 		return nil
 	}
-	twins := linux.Twins
-	if e.twins != nil {
-		twins = e.twins
-	}
-	return twins(wired(c.Profile))
-}
-
-// wired is every line that a profile names.
-func wired(p board.Profile) []board.LineSpec {
-	var all []board.LineSpec
-	for _, o := range p.Outputs {
-		all = append(all, board.LineSpec{Target: o.Name, Line: o.Line})
-	}
-	return all
+	return e.hardware().twins(wired(c.Profile))
 }

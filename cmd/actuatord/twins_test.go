@@ -26,13 +26,13 @@ func TestTwinsAreRefused(t *testing.T) {
 	}
 	var out, errs bytes.Buffer
 	asked := 0
-	e := env{out: &out, err: &errs, getenv: func(string) string { return "" }, twins: func(lines []board.LineSpec) map[string]error {
+	e := env{out: &out, err: &errs, getenv: func(string) string { return "" }, fake: &hardware{twins: func(lines []board.LineSpec) map[string]error {
 		asked++
 		if len(lines) != 2 || lines[0].Target != "pump" || lines[1] != (board.LineSpec{Target: "fan", Line: "pinctrl-bcm2711:17"}) {
 			t.Errorf("asked about %+v", lines)
 		}
 		return map[string]error{"fan": errors.New("fan is pump's twin")}
-	}}
+	}}}
 	write("linux")
 	if code := run([]string{"run", "--config", config}, e); code != exitUsage || errs.String() != "actuatord: fan is pump's twin\n" {
 		t.Errorf("run: exit %d, %q; want it refused and nothing tried", code, errs.String())

@@ -1,0 +1,31 @@
+package main
+
+import (
+	"actuatord/board"
+	"actuatord/board/linux"
+)
+
+// hardware is what commands ask about lines and buses without driving any. Tests put
+// a board of their own in its place.
+type hardware struct {
+	twins func([]board.LineSpec) map[string]error
+	look  func([]board.LineSpec) linux.Survey
+	scan  func(bus int, found func(linux.Answer)) error
+	find  func(line string) (string, error)
+}
+
+func (e env) hardware() hardware {
+	if e.fake != nil {
+		return *e.fake
+	}
+	return hardware{linux.Twins, linux.Look, linux.Scan, linux.Find}
+}
+
+// wired is every line that a profile names.
+func wired(p board.Profile) []board.LineSpec {
+	var all []board.LineSpec
+	for _, o := range p.Outputs {
+		all = append(all, board.LineSpec{Target: o.Name, Line: o.Line})
+	}
+	return all
+}
