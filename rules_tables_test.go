@@ -106,11 +106,12 @@ func houseTables() tables {
 				"session and two of a drain's connection, which bound themselves; the storage's timer"},
 			"agent/control": {5, "one a connection, at most 8, ended by the client, a deadline or the daemon's end; one each that notices a client's going; " +
 				"three that close a socket when the end comes"},
-			"board":         {2, "the keeper, which owns outputs and leases until Close; one worker a bus, so that a stuck bus holds up only itself"},
-			"cmd/actuatord": {4, "the control socket and reloads, until the daemon's context ends; opening a board and scanning a bus, which may hang, where the process ends without it"},
-			"test/bench":    {6, "serves the hub's two ports; the service manager's side of sd_notify and what closes it; waits for a started process; two that kill one that is late"},
-			"test/torture":  {6, "the hub's listeners, a sender and a mischief-maker a device, a daemon's keeper, and who samples the daemons in a soak, all ended by the run's context"},
-			"cmd/c2d":       {2, "reads standard input, which knows no cancelling: ends with the process; serves HTTPS beside MQTT, until either cannot or the end"},
+			"board": {2, "the keeper, which owns outputs and leases until Close; one worker a bus, so that a stuck bus holds up only itself"},
+			"cmd/actuatord": {5, "the control socket and reloads, until the daemon's context ends; opening a board and scanning a bus, which may hang, and reading an answer, " +
+				"which knows no cancelling, where the process ends without it"},
+			"test/bench":   {6, "serves the hub's two ports; the service manager's side of sd_notify and what closes it; waits for a started process; two that kill one that is late"},
+			"test/torture": {6, "the hub's listeners, a sender and a mischief-maker a device, a daemon's keeper, and who samples the daemons in a soak, all ended by the run's context"},
+			"cmd/c2d":      {2, "reads standard input, which knows no cancelling: ends with the process; serves HTTPS beside MQTT, until either cannot or the end"},
 			"hub/https": {2, "sending a request while its answer is read, until it is written or the connection is closed, which both end before the call does; " +
 				"closing the connection under a request whose context ended"},
 			"hub/dial":     {1, "closes the connection under a proxy whose answer was given up"},

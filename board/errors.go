@@ -31,7 +31,7 @@ const (
 // LineError says that an output's line cannot be had or driven. The output is
 // unknown from then on until it was driven safe.
 type LineError struct {
-	Target string // the output
+	Target string // the output; "" where a line alone was asked about
 	Line   string // as the profile has it
 	Fault  LineFault
 	Holder string   // LineBusy: the consumer label the kernel lists; may be empty
@@ -41,7 +41,10 @@ type LineError struct {
 }
 
 func (e *LineError) Error() string {
-	s := fmt.Sprintf("output %q, line %q: ", e.Target, e.Line)
+	s := fmt.Sprintf("line %q: ", e.Line)
+	if e.Target != "" {
+		s = fmt.Sprintf("output %q, ", e.Target) + s
+	}
 	switch e.Fault {
 	case NoSuchChip:
 		s += "no GPIO chip has that label"

@@ -46,7 +46,7 @@ func runCheck(args []string, e env) error {
 	k.line("connection string", idErr, fmt.Sprintf("device %s at %s", id.DeviceID, id.HostName))
 	r, rootsErr := newRoads(c.Hub, slog.New(slog.DiscardHandler))
 	k.line("trust roots", rootsErr, "Azure's, and "+orNone(c.Hub.CAFile))
-	k.board(c, e.twinsOf(c))
+	k.board(c, e)
 	k.journal(c)
 	kernel := clock
 	if e.kernel != nil {
@@ -100,13 +100,14 @@ func orNone(file string) string {
 
 // board looks for every line and bus without taking one. A line that is there may
 // still be another output's.
-func (k *checker) board(c config.Config, twins map[string]error) {
+func (k *checker) board(c config.Config, e env) {
 	if c.Board.Driver == "sim" {
 		k.line("board", nil, "simulated; nothing real will move")
 		return
 	}
+	twins := e.twinsOf(c)
 	for _, o := range c.Profile.Outputs {
-		where, err := linux.Find(o.Line)
+		where, err := e.hardware().find(o.Line)
 		if twin := twins[o.Name]; twin != nil {
 			err = twin
 		}

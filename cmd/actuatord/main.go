@@ -41,6 +41,7 @@ const usage = `actuatord moves real things from the cloud, safely.
 
 usage: actuatord COMMAND [flags] [--config FILE]
 
+  init [--force]          ask a few questions and write the first configuration
   run                     the daemon: outputs safe, journal checked, hub connected;
                           SIGHUP has it read the connection string again
   check                   is this configuration right, and can it work here
@@ -79,7 +80,7 @@ func main() {
 func run(args []string, e env) int {
 	commands := map[string]func([]string, env) error{
 		"run": runDaemon, "check": runCheck, "safe": runSafe, "do": runDo,
-		"board": runBoard, "status": runStatus, "history": runHistory, "journal": runJournal, "version": runVersion,
+		"board": runBoard, "init": runInit, "status": runStatus, "history": runHistory, "journal": runJournal, "version": runVersion,
 	}
 	if len(args) == 0 {
 		fmt.Fprint(e.err, usage)

@@ -32,7 +32,7 @@ func TestTwinsAreRefused(t *testing.T) {
 			t.Errorf("asked about %+v", lines)
 		}
 		return map[string]error{"fan": errors.New("fan is pump's twin")}
-	}}}
+	}, find: func(line string) (string, error) { return line, nil }}}
 	write("linux")
 	if code := run([]string{"run", "--config", config}, e); code != exitUsage || errs.String() != "actuatord: fan is pump's twin\n" {
 		t.Errorf("run: exit %d, %q; want it refused and nothing tried", code, errs.String())
