@@ -1,7 +1,6 @@
 package persist
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -221,6 +220,10 @@ func (w *writer) putRecord(key []byte, r command.Record) error {
 
 func indexOf(orderKey []byte) []byte { return orderKey[min(8, len(orderKey)):] }
 
-func sortByArrival(rs []command.Record) {
-	slices.SortFunc(rs, func(a, b command.Record) int { return cmp.Compare(a.Arrival, b.Arrival) })
-}
+// byArrival orders records. sort.Sort is in the program anyway; slices.SortFunc would
+// be compiled once more for this type alone, which is 19 KB as large as it is.
+type byArrival []command.Record
+
+func (r byArrival) Len() int           { return len(r) }
+func (r byArrival) Less(i, j int) bool { return r[i].Arrival < r[j].Arrival }
+func (r byArrival) Swap(i, j int)      { r[i], r[j] = r[j], r[i] }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sort"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -200,7 +201,7 @@ func (j *Journal) Unfinished() (rs []command.Record, err error) {
 			return err
 		})
 	})
-	sortByArrival(rs)
+	sort.Sort(byArrival(rs))
 	return rs, err
 }
 

@@ -1,12 +1,11 @@
 package config
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"slices"
+	"sort"
 	"strings"
 	"time"
 
@@ -137,9 +136,7 @@ func parse(text []byte) (Config, Problems) {
 		r.warn(1, "there is no [[output]] and no [[register]]: every command will be refused")
 	}
 	c.Warnings = r.sortedWarnings()
-	slices.SortStableFunc(r.problems, func(a, b Problem) int {
-		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Key, b.Key))
-	})
+	sort.Stable(byPlace(r.problems))
 	return c, r.problems
 }
 
@@ -175,6 +172,15 @@ func (p Problems) Error() string {
 		b.WriteString("\n" + problem.String())
 	}
 	return b.String()
+}
+
+// byPlace orders faults by line, and those of a line by key.
+type byPlace Problems
+
+func (p byPlace) Len() int      { return len(p) }
+func (p byPlace) Swap(i, j int) { p[i], p[j] = p[j], p[i] }
+func (p byPlace) Less(i, j int) bool {
+	return p[i].Line < p[j].Line || p[i].Line == p[j].Line && p[i].Key < p[j].Key
 }
 
 // AsProblems gives the faults inside an error of [Parse] or [Load]; none if it

@@ -5,6 +5,7 @@ import (
 	"math"
 	"path/filepath"
 	"slices"
+	"sort"
 	"strings"
 	"time"
 )
@@ -22,12 +23,20 @@ type warning struct {
 	text string
 }
 
+// warningsByLine and, for faults, byPlace order with package sort: it is in the program
+// anyway, and slices' way would be compiled anew for each type, 4 KB and more a time.
+type warningsByLine []warning
+
+func (w warningsByLine) Len() int           { return len(w) }
+func (w warningsByLine) Less(i, j int) bool { return w[i].line < w[j].line }
+func (w warningsByLine) Swap(i, j int)      { w[i], w[j] = w[j], w[i] }
+
 func (r *reader) warn(line int, format string, args ...any) {
 	r.warnings = append(r.warnings, warning{line, fmt.Sprintf("line %d: ", line) + fmt.Sprintf(format, args...)})
 }
 
 func (r *reader) sortedWarnings() []string {
-	slices.SortStableFunc(r.warnings, func(a, b warning) int { return a.line - b.line })
+	sort.Stable(warningsByLine(r.warnings))
 	var all []string
 	for _, w := range r.warnings {
 		all = append(all, w.text)

@@ -71,7 +71,11 @@ func (d *Driver) readChips() (chips, error) {
 		}
 		same := func(o chipState) bool { return o.err == nil && o.name == c.name }
 		if i := slices.IndexFunc(all.all, same); i >= 0 {
-			all.all[i].also = append(all.all[i].also, path)
+			o := &all.all[i]
+			if path == "/dev/"+c.name { // the link came first
+				o.path, path = path, o.path
+			}
+			o.also = append(o.also, path)
 			continue
 		}
 		all.all = append(all.all, c)

@@ -3,7 +3,6 @@ package linux
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -104,10 +103,6 @@ func (c chipState) show(targets map[spot]string) Chip {
 	s := Chip{Path: c.path, Also: c.also, Name: c.name, Label: c.label, Lines: []Line{}}
 	if c.err != nil {
 		s.Fault = reading(c.err, "gpio")
-	}
-	if own := "/dev/" + c.name; slices.Contains(c.also, own) { // the link came first
-		s.Path = own
-		s.Also = slices.DeleteFunc(append([]string{c.path}, c.also...), func(p string) bool { return p == own })
 	}
 	for i := range c.lines {
 		l := showLine(&c.lines[i])

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -185,5 +186,24 @@ func TestWordsAreShort(t *testing.T) {
 	}
 	if len(s.PWM) != 1 || s.PWM[0] != (PWM{Name: "pwmchip3"}) {
 		t.Errorf("%+v", s.PWM)
+	}
+}
+
+// TestChipsInOrder: whatever order they are found in, chips come by their numbers, and
+// one that a link leads to under its own path.
+func TestChipsInOrder(t *testing.T) {
+	for _, reversed := range []bool{false, true} {
+		m := newPi5(false)
+		if reversed {
+			slices.Reverse(m.paths)
+		}
+		var got []string
+		for _, c := range newDriver(m.kernel()).look(nil).Chips {
+			got = append(got, strings.Join(append([]string{c.Path}, c.Also...), " "))
+		}
+		want := []string{"/dev/gpiochip0 /dev/gpiochip4", "/dev/gpiochip10", "/dev/gpiochip11", "/dev/gpiochip12", "/dev/gpiochip13"}
+		if !slices.Equal(got, want) {
+			t.Errorf("reversed %v: %q; want %q", reversed, got, want)
+		}
 	}
 }

@@ -87,7 +87,7 @@ const outputHelp = `
 
 // quoted is TOML's basic string of what can be shown.
 func quoted(s string) string {
-	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"`
+	return `"` + strings.ReplaceAll(strings.ReplaceAll(s, `\`, `\\`), `"`, `\"`) + `"`
 }
 
 // write puts the files in place: the secret first, since the service starts once both

@@ -159,7 +159,7 @@ func (d drawing) table(rows [][]string) {
 		begin := fmt.Sprintf("  %*s  %-*s  %-*s", widths[0], row[0], widths[1], row[1], widths[2], row[2])
 		gap := "  "
 		if utf8.RuneCountInString(begin+gap+rest) > d.width {
-			begin, gap = strings.TrimRight(begin, " "), "\n"+strings.Repeat(" ", widths[0]+4)
+			begin, gap = strings.TrimRight(begin, " "), fmt.Sprintf("\n%*s", widths[0]+4, "")
 		}
 		if rest == "" {
 			gap = ""

@@ -12,8 +12,6 @@ import (
 	"strings"
 	"syscall"
 
-	"golang.org/x/sys/unix"
-
 	"actuatord/agent/config"
 	"actuatord/board"
 	"actuatord/board/linux"
@@ -83,11 +81,15 @@ func (s *setup) possible() error {
 	for !there(dir) && dir != filepath.Dir(dir) {
 		dir = filepath.Dir(dir)
 	}
-	if err := unix.Access(dir, unix.W_OK); err != nil {
+	if err := syscall.Access(dir, mayWrite); err != nil {
 		return fmt.Errorf("write into %s: %w; run it with sudo, or name another place with --config", dir, err)
 	}
 	return nil
 }
+
+// mayWrite is access(2)'s W_OK. The system's own word is asked for: x/sys/unix works it
+// out from modes and groups, for kernels without faccessat2.
+const mayWrite = 2
 
 func there(path string) bool {
 	_, err := os.Lstat(path)
