@@ -11,7 +11,9 @@
 //
 // Unknown is a level of its own. Any error on a line makes its output unknown
 // until it was driven safe; a safe drive that does not succeed is tried again
-// each second, for ever. Unknown counts as on where an interlock asks.
+// each second, for ever. Unknown counts as on where an interlock asks. A pin that
+// can lose its level behind our back ([Checked]) is asked every five seconds, and
+// what is not as it was left trips: it is Unknown, driven safe, and told.
 //
 // Every [Board.Do] is answered with exactly one [Result].
 //

@@ -42,3 +42,12 @@ type Caused interface {
 	// Because names the target and the cause of what comes next.
 	Because(target, cause string)
 }
+
+// Checked is what a driver's pins may also be: those whose hardware can lose its
+// level behind our back, as a chip does that has a power of its own.
+type Checked interface {
+	// Check asks the hardware whether it still is as the last Out left it. It may
+	// make the line safe; it never takes it away from there. Like Out it is called
+	// by the board's own goroutine, and must not hold it up.
+	Check() error
+}

@@ -90,6 +90,9 @@ func (k *keeper) due(now time.Time) {
 		if passed(o.retry, now) {
 			k.retry(o)
 		}
+		if passed(o.check, now) {
+			k.ask(o, now)
+		}
 	}
 	for _, u := range k.buses {
 		if u.running != nil && passed(u.deadline, now) {
@@ -117,6 +120,7 @@ func (k *keeper) wait(now time.Time) time.Duration {
 	for _, o := range k.outputs {
 		sooner(o.until)
 		sooner(o.retry)
+		sooner(o.check)
 	}
 	for _, u := range k.buses {
 		sooner(u.deadline)

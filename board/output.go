@@ -18,6 +18,7 @@ type output struct {
 	until time.Time // away: end of the lease; zero: no bound
 	off   time.Time // since when it is known to be off; min_off counts from here
 	retry time.Time // Unknown: the next try to make it safe
+	check time.Time // when its hardware is asked next; zero: it is not to be asked
 	by    string    // away: the cause of the operation that has the lease
 	pulse *request  // the pulse whose answer is owed
 }
@@ -161,6 +162,7 @@ func (k *keeper) toSafe(o *output, cause string) (changed bool, err error) {
 	}
 	now := time.Now()
 	o.edge, o.until, o.retry, o.by, o.err = time.Time{}, time.Time{}, time.Time{}, "", err
+	o.checked(now)
 	if err != nil {
 		o.level, o.retry = Unknown, now.Add(retryEvery)
 	} else if o.level = o.spec.Safe(); o.level == Off && before != Off {
@@ -234,5 +236,40 @@ func (k *keeper) expire(o *output) {
 func (k *keeper) retry(o *output) {
 	if _, err := k.toSafe(o, CauseSafe); err == nil {
 		k.tell(o, CauseSafe, "", nil)
+	}
+}
+
+// checkEvery is how often an output is asked for whose hardware can lose its level
+// behind our back: how long it may be believed to be what it is not. Half would ask
+// twice as often for what happens once in a chip's life, double would be longer
+// than a person looks before he does something about it.
+const checkEvery = 5 * time.Second
+
+// checked sets the next question, if there is somebody to ask.
+func (o *output) checked(now time.Time) {
+	o.check = time.Time{}
+	if _, ok := o.pin.(Checked); ok {
+		o.check = now.Add(checkEvery)
+	}
+}
+
+// ask trips an output whose hardware is not as it was left: nobody knows since
+// when, nor what it did meanwhile.
+func (k *keeper) ask(o *output, now time.Time) {
+	o.checked(now)
+	c, ok := o.pin.(Checked)
+	if !ok || o.level == Unknown {
+		return // it is being driven safe each second, which is as good
+	}
+	err := c.Check()
+	if err == nil {
+		return
+	}
+	by := o.by
+	o.level, o.err = Unknown, err
+	k.show(o)
+	k.tell(o, CauseTrip, by, err)
+	if _, err := k.toSafe(o, CauseSafe); err == nil {
+		k.tell(o, CauseSafe, by, nil)
 	}
 }
