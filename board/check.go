@@ -9,7 +9,7 @@ import (
 // ProfileFault is one thing that is wrong with a profile. Package config adds
 // the line.
 type ProfileFault struct {
-	Table string // "output" or "register", as in the configuration file
+	Table string // "output", "register" or "expander", as in the configuration file
 	Index int    // which of them, from 0
 	Key   string // the key that is wrong, such as "max_on"
 	Value string // what it says
@@ -30,14 +30,18 @@ const (
 // nameLimit keeps names fit for a report and a log line.
 const nameLimit = 64
 
-// Check answers everything that is wrong with p, outputs first, in order. It
-// looks at the profile alone: whether a line exists is only known to Open.
+// Check answers everything that is wrong with p: outputs first, in order, then
+// expanders, then registers. It looks at the profile alone: whether a line exists
+// is only known to Open.
 func (p Profile) Check() []ProfileFault {
-	c := checker{names: map[string]string{}, lines: map[string]string{}}
+	c := checker{p: p, names: map[string]string{}, lines: map[string]string{}, expanders: map[string]int{}, places: map[string]string{}}
 	for i, o := range p.Outputs {
 		c.output(i, o)
 	}
 	c.interlocks(p.Outputs)
+	for i, e := range p.Expanders {
+		c.expander(i, e)
+	}
 	for i, r := range p.Registers {
 		c.register(i, r)
 	}
@@ -45,9 +49,12 @@ func (p Profile) Check() []ProfileFault {
 }
 
 type checker struct {
-	names  map[string]string // every target's name → which one has it
-	lines  map[string]string // every line → the output that has it
-	faults []ProfileFault
+	p         Profile
+	names     map[string]string // every target's name → which one has it
+	lines     map[string]string // every line → the output that has it
+	expanders map[string]int    // every expander's name → which one has it
+	places    map[string]string // every expander's bus and address → its name
+	faults    []ProfileFault
 }
 
 func (c *checker) fault(table string, i int, key, value, rule string, args ...any) {
@@ -83,11 +90,12 @@ func (c *checker) output(i int, o Output) {
 	c.name("output", i, o.Name)
 	switch other, taken := c.lines[o.Line]; {
 	case o.Line == "":
-		c.fault("output", i, "line", o.Line, "is required: a kernel line name such as \"GPIO17\", or chip-label:offset")
+		c.fault("output", i, "line", o.Line, "is required: a kernel line name such as \"GPIO17\", chip-label:offset, or expander:number")
 	case taken:
 		c.fault("output", i, "line", o.Line, "already the line of output %q", other)
 	default:
 		c.lines[o.Line] = o.Name
+		c.onExpander("output", i, o.Line)
 	}
 	c.span("output", i, "max_on", o.MaxOn)
 	c.span("output", i, "min_off", o.MinOff)
@@ -137,6 +145,9 @@ func (c *checker) register(i int, r Register) {
 	}
 	if r.Address < firstAddress || r.Address > lastAddress {
 		c.fault("register", i, "address", fmt.Sprintf("%#02x", r.Address), "a device's address is %#02x to %#02x (7 bits; the rest is reserved)", firstAddress, lastAddress)
+	}
+	if e, taken := c.places[placeOf(r.Bus, r.Address)]; taken {
+		c.fault("register", i, "address", fmt.Sprintf("%#02x", r.Address), "expander %q is there: a write could take its lines away from their safe levels, past every limit", e)
 	}
 	if r.Registers != nil && len(r.Registers) == 0 {
 		c.fault("register", i, "registers", "[]", "lists no register, so nothing could be written; leave it out to allow any")

@@ -22,9 +22,11 @@
 // An operation on an output is one ioctl on the board's goroutine. Buses may
 // hang, so each has a goroutine of its own: a transaction that does not come
 // back in time is answered as a timeout, holds up no lease, and keeps its own
-// bus closed until it returns. A line behind a bus expander can hold the
-// board's goroutine for as long as its kernel driver waits; [Board.Ping] then
-// goes unanswered, and the watchdog decides.
+// bus closed until it returns. The same holds for an output on an expander of the
+// profile, whose driver (board/expander) bounds how long it is waited for. One
+// behind an expander that a kernel driver has can hold the board's goroutine for as
+// long as that driver waits; [Board.Ping] then goes unanswered, and the watchdog
+// decides.
 //
 // # Power loss
 //

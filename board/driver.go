@@ -14,7 +14,7 @@ type Driver interface {
 	// that the line never passes through the other level. Levels given to the
 	// pin's Out later are logical too: the pin knows that it is active-low. A
 	// pin that is also an io.Closer is closed to let its line go. Errors are
-	// *LineError.
+	// *LineError, or, of a line behind a bus, *BusError.
 	Output(spec LineSpec, level gpio.Level) (gpio.PinIO, error)
 
 	// Bus opens a bus. Its Tx may block, but never for ever. Errors, also those
@@ -28,7 +28,7 @@ type Driver interface {
 // LineSpec says which line, and how it is wired.
 type LineSpec struct {
 	Target    string // the output's name, for errors and traces
-	Line      string // a kernel line name, or chip-label:offset
+	Line      string // a kernel line name, chip-label:offset or expander:number
 	ActiveLow bool
 	Consumer  string // what the kernel shows as the line's user
 }

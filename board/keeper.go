@@ -20,7 +20,7 @@ const idle = time.Hour
 type keeper struct {
 	b         *Board
 	d         Driver
-	outputs   []*output // those safe off first: an interlock is broken before it is made
+	outputs   []*output // the board's own lines first; of them and of the others those safe off first: an interlock is broken before it is made
 	registers []*register
 	buses     []*bus
 	returned  chan returned // one place for each bus: a worker never waits here
@@ -36,14 +36,11 @@ type keeper struct {
 
 func newKeeper(b *Board, p Profile, d Driver) *keeper {
 	k := &keeper{b: b, d: d}
-	for _, safeOn := range []bool{false, true} {
-		for _, o := range p.Outputs {
-			if o.SafeOn == safeOn {
-				k.outputs = append(k.outputs, &output{spec: o})
-				b.levels[o.Name] = Unknown
-			}
-		}
+	for _, o := range p.Outputs {
+		k.outputs = append(k.outputs, &output{spec: o})
+		b.levels[o.Name] = Unknown
 	}
+	slices.SortStableFunc(k.outputs, func(x, y *output) int { return rank(p, x.spec) - rank(p, y.spec) })
 	for _, r := range p.Registers {
 		r.Registers = slices.Clone(r.Registers)
 		k.registers = append(k.registers, &register{spec: r, bus: k.bus(r.Bus)})
@@ -51,6 +48,19 @@ func newKeeper(b *Board, p Profile, d Driver) *keeper {
 	k.returned = make(chan returned, len(k.buses))
 	k.ended = make(chan struct{}, len(k.buses))
 	return k
+}
+
+// rank is the order of safe drives. What is behind a bus that hangs comes last, or
+// it would hold up the lines that can be had.
+func rank(p Profile, o Output) int {
+	r := 0
+	if o.SafeOn {
+		r++
+	}
+	if _, _, behind := p.OnExpander(o.Line); behind {
+		r += 2
+	}
+	return r
 }
 
 // run is the board's goroutine. Everything that is due is done before anything

@@ -40,12 +40,13 @@ const All = "all"
 type Profile struct {
 	Outputs   []Output
 	Registers []Register
+	Expanders []Expander
 }
 
 // Output is one line that the board drives.
 type Output struct {
 	Name      string
-	Line      string        // a kernel line name ("GPIO17") or chip-label:offset
+	Line      string        // a kernel line name ("GPIO17"), chip-label:offset or expander:number
 	ActiveLow bool          // on is a low voltage
 	SafeOn    bool          // the safe level is on; otherwise it is off
 	MaxOn     time.Duration // longest time on, counted from the off→on edge; 0: none

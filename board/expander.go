@@ -1,0 +1,116 @@
+package board
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// Chip is a kind of expander, in the words of the configuration.
+type Chip string
+
+// The chips that package board/expander knows.
+const (
+	PCF8574  Chip = "pcf8574"  // 8 quasi-bidirectional lines; also the PCF8574A
+	MCP23008 Chip = "mcp23008" // 8 lines
+	MCP23017 Chip = "mcp23017" // 16 lines: 0 to 7 are port A, 8 to 15 port B
+)
+
+// Lines is how many lines the chip has; 0: it is not known.
+func (c Chip) Lines() int {
+	switch c {
+	case PCF8574, MCP23008:
+		return 8
+	case MCP23017:
+		return 16
+	}
+	return 0
+}
+
+// Expander is a chip on a bus that gives the board more lines. An output on it
+// has the line NAME:N.
+type Expander struct {
+	Name    string
+	Bus     string // as a register's
+	Address uint16 // 7 bits
+	Chip    Chip
+	Verify  bool // a PCF8574: its pins are read after each write and compared; the others' latches always are
+}
+
+// OnExpander answers the expander that a line such as "relays:3" is on, and
+// which of its lines it is; -1 if what is behind the colon is no number, or one
+// that could be written shorter. Without an expander of that name the line is
+// the board's own.
+func (p Profile) OnExpander(line string) (e Expander, offset int, ok bool) {
+	i := strings.LastIndexByte(line, ':')
+	if i < 0 {
+		return Expander{}, 0, false
+	}
+	for _, e := range p.Expanders {
+		if e.Name != line[:i] {
+			continue
+		}
+		n, err := strconv.ParseUint(line[i+1:], 10, 16)
+		if err != nil || strconv.FormatUint(n, 10) != line[i+1:] {
+			return e, -1, true
+		}
+		return e, int(n), true
+	}
+	return Expander{}, 0, false
+}
+
+// addresses are those that a chip can be strapped to: 0100 and three pins, and for
+// the PCF8574A 0111 and three pins (NXP PCF8574_PCF8574A Rev. 5, tables 4 and 5;
+// Microchip DS21919E and DS20001952C, "I2C device addressing").
+func (c Chip) addresses() (is func(uint16) bool, words string) {
+	switch c {
+	case PCF8574:
+		return func(a uint16) bool { return a >= 0x20 && a <= 0x27 || a >= 0x38 && a <= 0x3f }, "0x20 to 0x27, or 0x38 to 0x3f for a PCF8574A"
+	default:
+		return func(a uint16) bool { return a >= 0x20 && a <= 0x27 }, "0x20 to 0x27"
+	}
+}
+
+// expander checks one expander; places are the expanders by bus and address.
+func (c *checker) expander(i int, e Expander) {
+	switch other, taken := c.expanders[e.Name]; {
+	case !validName(e.Name):
+		c.fault("expander", i, "name", e.Name, "a name is 1 to %d letters, digits, '-', '_' or '.'", nameLimit)
+	case taken:
+		c.fault("expander", i, "name", e.Name, "already the name of expander %d", other)
+	default:
+		c.expanders[e.Name] = i
+	}
+	if e.Bus == "" {
+		c.fault("expander", i, "bus", e.Bus, "is required: the bus's number, such as \"1\"")
+	}
+	if e.Chip.Lines() == 0 {
+		c.fault("expander", i, "chip", string(e.Chip), "the chips are %q, %q and %q", PCF8574, MCP23008, MCP23017)
+		return
+	}
+	if is, words := e.Chip.addresses(); !is(e.Address) {
+		c.fault("expander", i, "address", fmt.Sprintf("%#02x", e.Address), "a %s has one of the addresses %s", e.Chip, words)
+	}
+	place := placeOf(e.Bus, e.Address)
+	if other, taken := c.places[place]; taken && e.Bus != "" {
+		c.fault("expander", i, "address", fmt.Sprintf("%#02x", e.Address), "expander %q is there already", other)
+	} else {
+		c.places[place] = e.Name
+	}
+	if !e.Verify && e.Chip != PCF8574 {
+		c.fault("expander", i, "verify", "false", "is for a %s, whose pins are read: the latch of a %s reads as it was written, whatever its pins are tied to", PCF8574, e.Chip)
+	}
+}
+
+func placeOf(bus string, address uint16) string { return fmt.Sprintf("%s %#02x", bus, address) }
+
+// onExpander checks a line that may be an expander's.
+func (c *checker) onExpander(table string, i int, line string) {
+	e, n, ok := c.p.OnExpander(line)
+	if !ok || e.Chip.Lines() == 0 {
+		return
+	}
+	if last := e.Chip.Lines() - 1; n < 0 || n > last {
+		c.fault(table, i, "line", line, "the lines of expander %q are %q to %q", e.Name, e.Name+":0", fmt.Sprintf("%s:%d", e.Name, last))
+	}
+}
