@@ -50,6 +50,7 @@ func houseTables() tables {
 			"handlers":        {"actuatord/agent/command", "actuatord/board"}, // the profile: cannot act
 			"board":           {"periph.io/x/conn/v3/gpio", "periph.io/x/conn/v3/i2c", "periph.io/x/conn/v3/physic", "periph.io/x/conn/v3/pin"},
 			"board/boardtest": {"actuatord/board", conn},
+			"board/expander":  {"actuatord/board", conn},
 			"board/linux":     {"actuatord/board", conn, host, unix}, // the only one that can touch a pin
 			"board/sim":       {"actuatord/board", conn},
 			"hub/dial":        {"actuatord/hub"},
@@ -66,7 +67,7 @@ func houseTables() tables {
 			"agent/control": {"actuatord/agent"},
 
 			"cmd/actuatord": {
-				"actuatord/agent/...", "actuatord/board", "actuatord/board/linux", "actuatord/board/sim", "actuatord/handlers",
+				"actuatord/agent/...", "actuatord/board", "actuatord/board/expander", "actuatord/board/linux", "actuatord/board/sim", "actuatord/handlers",
 				"actuatord/hub", "actuatord/hub/dial", "actuatord/hub/https", "actuatord/hub/link", "actuatord/hub/mqtt", "actuatord/persist", "actuatord/systemd", unix,
 			}, // never hub/localhub: the device carries no hub
 			"cmd/c2d":            {"actuatord/hub", "actuatord/hub/localhub"},
@@ -109,9 +110,10 @@ func houseTables() tables {
 			"board": {2, "the keeper, which owns outputs and leases until Close; one worker a bus, so that a stuck bus holds up only itself"},
 			"cmd/actuatord": {5, "the control socket and reloads, until the daemon's context ends; opening a board and scanning a bus, which may hang, and reading an answer, " +
 				"which knows no cancelling, where the process ends without it"},
-			"test/bench":   {6, "serves the hub's two ports; the service manager's side of sd_notify and what closes it; waits for a started process; two that kill one that is late"},
-			"test/torture": {6, "the hub's listeners, a sender and a mischief-maker a device, a daemon's keeper, and who samples the daemons in a soak, all ended by the run's context"},
-			"cmd/c2d":      {2, "reads standard input, which knows no cancelling: ends with the process; serves HTTPS beside MQTT, until either cannot or the end"},
+			"test/bench":     {6, "serves the hub's two ports; the service manager's side of sd_notify and what closes it; waits for a started process; two that kill one that is late"},
+			"test/torture":   {6, "the hub's listeners, a sender and a mischief-maker a device, a daemon's keeper, and who samples the daemons in a soak, all ended by the run's context"},
+			"cmd/c2d":        {2, "reads standard input, which knows no cancelling: ends with the process; serves HTTPS beside MQTT, until either cannot or the end"},
+			"board/expander": {1, "one a bus with expanders, so that a stuck one holds up nobody; ends at Close, or with the transfer it sits in"},
 			"hub/https": {2, "sending a request while its answer is read, until it is written or the connection is closed, which both end before the call does; " +
 				"closing the connection under a request whose context ended"},
 			"hub/dial":     {1, "closes the connection under a proxy whose answer was given up"},
