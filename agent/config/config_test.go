@@ -39,6 +39,7 @@ func TestReference(t *testing.T) {
 		Outputs: []board.Output{{Name: "pump", Line: "GPIO17", MaxOn: 10 * time.Minute}},
 		Registers: []board.Register{{Name: "dac", Bus: "1", Address: 0x60, Registers: []byte{0x40}, Verify: true, Repeatable: true,
 			Safe: &board.SafeWrite{Register: 0x40, Bytes: []byte{0, 0}}}},
+		Expanders: []board.Expander{{Name: "relays", Bus: "1", Address: 0x20, Chip: board.MCP23017, Verify: true}},
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
@@ -71,7 +72,7 @@ func TestReferenceIsComplete(t *testing.T) {
 	r.board()
 	r.fallback()
 	r.profile()
-	if len(r.problems) != 7 || len(r.tables) != 7 {
+	if len(r.problems) != 8 || len(r.tables) != 8 {
 		t.Fatalf("%d tables, faults: %v", len(r.tables), r.problems)
 	}
 	for _, p := range r.problems {
@@ -101,6 +102,7 @@ func TestDefaults(t *testing.T) {
 func TestValues(t *testing.T) {
 	const out = "[[output]]\nname = \"a\"\nline = \"GPIO1\"\nmax_on = \"1s\"\n"
 	const reg = "[[register]]\nname = \"r\"\nbus = \"1\"\naddress = 0x60\nregisters = [1]\n"
+	const expander = "[[expander]]\nname = \"x\"\nbus = \"1\"\nchip = \"pcf8574\"\naddress = 0x27\n"
 	output := func(c Config) board.Output { return c.Profile.Outputs[0] }
 	register := func(c Config) board.Register { return c.Profile.Registers[0] }
 	for _, tt := range []struct {
@@ -141,6 +143,9 @@ func TestValues(t *testing.T) {
 		{reg + "max_age = '5m'", func(c Config) any { return register(c).MaxAge }, 5 * time.Minute},
 		{reg + "[register.safe]\nregister = 255\nbytes = 'AB'", func(c Config) any { return *register(c).Safe }, board.SafeWrite{Register: 255, Bytes: []byte{0xab}}},
 		{strings.NewReplacer("'r'", "'q'", `"r"`, `"q"`).Replace(reg) + reg + "[register.safe]\nregister = 1\nbytes = '00'", func(c Config) any { return c.Profile.Registers[0].Safe == nil && c.Profile.Registers[1].Safe != nil }, true},
+		{expander, func(c Config) any { return c.Profile.Expanders[0] }, board.Expander{Name: "x", Bus: "1", Address: 0x27, Chip: board.PCF8574, Verify: true}},
+		{expander + "verify = false", func(c Config) any { return c.Profile.Expanders[0].Verify }, false},
+		{"[[output]]\nname='a'\nline='x:7'\n" + expander, func(c Config) any { return c.Profile.Outputs[0].Line }, "x:7"},
 		{"output = [{name = 'a', line = 'l'}, {name = 'b', line = 'm'}]", func(c Config) any { return len(c.Profile.Outputs) }, 2},
 	} {
 		c, err := Parse("test", []byte(tt.text))

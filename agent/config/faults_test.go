@@ -10,6 +10,7 @@ import (
 const (
 	anOutput   = "[[output]]\nname = \"pump\"\nline = \"GPIO17\"\n" // three lines: what follows is on line 4
 	aRegister  = "[[register]]\nname = \"dac\"\nbus = \"1\"\naddress = 0x60\n"
+	anExpander = "[[expander]]\nname = \"x\"\nbus = \"1\"\nchip = \"mcp23017\"\n"
 	portRule   = "must be a whole number from 1 to 65535, without quotes"
 	pathRule   = "must be an absolute path"
 	proxyRule  = `must be "http://host:port", "none", or "" for what the environment says`
@@ -23,7 +24,7 @@ const (
 	rejectRule = `must be "hold", "complete", or how long to hold before completing, from 1s to 48h, such as "1h"`
 	listRule   = "must list registers from 0 to 255, each once, such as [0x40, 0x41]"
 	bytesRule  = `must be hex digits in quotes, two for each of 1 to 32 bytes, such as "0fff"`
-	tablesRule = "is not known; the tables are [hub], [clock], [journal], [board], [[output]], [[register]] and [default]"
+	tablesRule = "is not known; the tables are [hub], [clock], [journal], [board], [[output]], [[register]], [[expander]] and [default]"
 	hubKeys    = "the keys here are connection_string_file, ca_file, proxy, mqtt_port, websocket_port, https_port, keep_alive, fallback_after, poll_every, settle_visits, on_unrejectable"
 	outputKeys = "the keys here are name, line, active, safe, max_on, min_off, interlock, max_age"
 )
@@ -142,6 +143,18 @@ func TestFaults(t *testing.T) {
 		{aRegister + "[register.safe]\nregister = 1", `line 5: register.safe.bytes: is missing: ` + wantSafe},
 		{aRegister + "safe = {register = 1, bytes = '00', reg = 2}", `line 5: register.safe.reg: is not known; the keys here are register, bytes`},
 		{aRegister + "max_age = 0", `line 5: register.max_age = 0: ` + maxAgeRule},
+
+		{"[[expander]]\nbus = '1'\nchip = 'pcf8574'\naddress = 0x20", `line 1: expander.name: …`},
+		{anExpander + "address = 0x28", `line 5: expander.address = 0x28: a mcp23017 has…`},
+		{anExpander + "address = '0x20'", `line 5: expander.address = "0x20": must be the device's address on the bus, such as 0x60, without quotes`},
+		{anExpander, `line 1: expander.address: a mcp23017 has…`},
+		{anExpander + "address = 0x20\nverify = 1", `line 6: expander.verify = 1: must be true or false, without quotes`},
+		{anExpander + "address = 0x20\nverify = false", `line 6: expander.verify = false: is for a pcf8574…`},
+		{"[[expander]]\nname = 'x'\nbus = '1'\naddress = 0x20", `line 1: expander.chip: the chips are…`},
+		{"[[expander]]\nname = 'x'\nbus = '1'\naddress = 0x20\nchip = 23017", `line 5: expander.chip = 23017: must be a chip in quotes, such as "mcp23017"`},
+		{"[[expander]]\nname = 'x'\naddress = 0x20\nchip = 'mcp23008'", `line 1: expander.bus: is required…`},
+		{"[[output]]\nname = 'pump'\nline = 'x:16'\n" + anExpander + "address = 0x20", `line 3: output.line = "x:16": the lines of expander…`},
+		{anExpander + "address = 0x20\n[[register]]\nname = 'dac'\nbus = '1'\naddress = 0x20", `line 9: register.address = 0x20: expander "x" is there…`},
 
 		{"[hub]\nmqqt_port = 1", `line 2: hub.mqqt_port: is not known; did you mean mqtt_port? ` + hubKeys},
 		{"[hub]\nurl = 'x'", `line 2: hub.url: is not known; ` + hubKeys},

@@ -11,7 +11,7 @@ import (
 )
 
 const (
-	wantLine = `must be a kernel line name such as "GPIO17", or chip-label:offset; sysfs numbers are not taken`
+	wantLine = `must be a kernel line name such as "GPIO17", chip-label:offset, or expander:number; sysfs numbers are not taken`
 	wantBus  = `must be the bus's number in quotes, such as "1", or its adapter's name`
 	wantSafe = `must be a register and its bytes, such as { register = 0x40, bytes = "0000" }`
 )
@@ -19,13 +19,17 @@ const (
 // noLimit is how the file says that there is no limit on purpose.
 const noLimit = "none"
 
-// profile reads the outputs and registers, and then asks package board what is
-// wrong with them together.
+// profile reads the outputs, expanders and registers, and then asks package board
+// what is wrong with them together.
 func (r *reader) profile() board.Profile {
 	var p board.Profile
-	tables := map[string][]*section{"output": r.several("output"), "register": r.several("register")}
+	tables := map[string][]*section{"output": r.several("output"), "expander": r.several("expander"), "register": r.several("register")}
 	for _, s := range tables["output"] {
 		p.Outputs = append(p.Outputs, s.output())
+		s.done()
+	}
+	for _, s := range tables["expander"] {
+		p.Expanders = append(p.Expanders, s.expander())
 		s.done()
 	}
 	for _, s := range tables["register"] {
@@ -98,6 +102,18 @@ func validLine(v string) bool {
 // kernel allows a line's or an adapter's name.
 func printable(v string) bool {
 	return len(v) <= 64 && strings.TrimSpace(v) == v && !strings.ContainsFunc(v, func(r rune) bool { return !unicode.IsPrint(r) })
+}
+
+// expander only wants what can be read: chips, addresses and names are the board's
+// rules.
+func (s *section) expander() board.Expander {
+	return board.Expander{
+		Name:    s.name(),
+		Bus:     s.text("bus", "", wantBus, printable),
+		Address: s.address(),
+		Chip:    board.Chip(s.text("chip", "", "must be a chip in quotes, such as \"mcp23017\"", func(string) bool { return true })),
+		Verify:  s.flag("verify", true),
+	}
 }
 
 func (s *section) register() board.Register {

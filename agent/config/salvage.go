@@ -3,6 +3,7 @@ package config
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 
 	"actuatord/board"
@@ -16,6 +17,11 @@ import (
 // key that is one of them misspelt: a wrong guess there would drive it the
 // wrong way. A fault anywhere else costs only that key, a name that is missing
 // or taken is replaced by the line. Of two outputs on one line the first counts.
+//
+// An expander needs all but verify, which is false where it cannot be read: safe
+// levels are then written and believed. Of two under one name or at one place
+// neither is given. The outputs on one that is not given still are, and fail as
+// lines that nobody has: what cannot be made safe is said.
 func Outputs(text []byte) board.Profile {
 	return outputs(&reader{root: salvage(text)})
 }
@@ -49,11 +55,15 @@ func outputs(r *reader) board.Profile {
 			p.Outputs = append(p.Outputs, o)
 		}
 	}
+	p.Expanders = expanders(r.several("expander"))
 	for _, s := range r.several("register") {
 		g := s.register()
 		s.done()
 		if g.Bus == "" || !s.has("address") || s.bad["bus"] || s.bad["address"] || s.bad["safe"] {
 			continue
+		}
+		if slices.ContainsFunc(p.Expanders, func(e board.Expander) bool { return e.Bus == g.Bus && e.Address == g.Address }) {
+			continue // its bytes would go into the expander's latch
 		}
 		// Two registers may share a device: the name tells them apart.
 		if name, ok := admit(g.Name, fmt.Sprintf("register %s:%#x:%s", g.Bus, g.Address, g.Name)); ok {
@@ -62,6 +72,30 @@ func outputs(r *reader) board.Profile {
 		}
 	}
 	return p
+}
+
+// expanders gives those that are beyond doubt.
+func expanders(all []*section) []board.Expander {
+	var found []board.Expander
+	names, places := map[string]int{}, map[string]int{}
+	place := func(e board.Expander) string { return fmt.Sprintf("%s:%#x", e.Bus, e.Address) }
+	for _, s := range all {
+		e := s.expander()
+		s.done()
+		names[e.Name]++
+		places[place(e)]++
+		if s.bad["name"] || s.bad["bus"] || s.bad["address"] || s.bad["chip"] {
+			continue
+		}
+		if s.bad["verify"] {
+			e.Verify = e.Chip != board.PCF8574
+		}
+		found = append(found, e)
+	}
+	return slices.DeleteFunc(found, func(e board.Expander) bool {
+		alone := board.Profile{Expanders: []board.Expander{e}}
+		return names[e.Name] > 1 || places[place(e)] > 1 || len(alone.Check()) > 0
+	})
 }
 
 // Wiring is what `actuatord safe` needs of a file: which outputs there are, what

@@ -32,6 +32,9 @@ func brief(p board.Profile) string {
 		}
 		all = append(all, s)
 	}
+	for _, e := range p.Expanders {
+		all = append(all, fmt.Sprintf("%s %s %#x %s %v", e.Name, e.Bus, e.Address, e.Chip, e.Verify))
+	}
 	return strings.Join(all, ", ")
 }
 
@@ -39,6 +42,8 @@ func brief(p board.Profile) string {
 // other, whatever else is wrong with the file.
 func TestOutputs(t *testing.T) {
 	const lamp = "[[output]]\nname = 'lamp'\nline = 'GPIO5'\nactive = 'low'\nsafe = 'on'\n"
+	const relay = "[[output]]\nname = 'relay'\nline = 'x:3'\n"
+	const aChip = "[[expander]]\nname = 'x'\nbus = '1'\nchip = 'pcf8574'\naddress = 0x20\n"
 	const lampBrief = "lamp GPIO5 low on"
 	for _, tt := range []struct{ name, text, want string }{
 		{"empty", "", ""},
@@ -64,7 +69,19 @@ func TestOutputs(t *testing.T) {
 		{"no address", "[[register]]\nname = 'dac'\nbus = '1'\n" + lamp, lampBrief},
 		{"no bus", "[[register]]\nname = 'dac'\naddress = 1\n" + lamp, lampBrief},
 
+		{"expander", relay + aChip, "relay x:3 off, x 1 0x20 pcf8574 true"},
+		{"expander with a faulty verify", relay + aChip + "verify = 'no'", "relay x:3 off, x 1 0x20 pcf8574 false"},
+		{"expander with an unknown key", relay + aChip + "colour = 'red'", "relay x:3 off, x 1 0x20 pcf8574 true"},
+		{"expander without an address", relay + strings.Replace(aChip, "address", "adress", 1), "relay x:3 off"},
+		{"expander at an address it cannot have", relay + strings.Replace(aChip, "0x20", "0x30", 1), "relay x:3 off"},
+		{"expander of no known chip", relay + strings.Replace(aChip, "8574", "8575", 1), "relay x:3 off"},
+		{"expanders of one name", relay + aChip + strings.Replace(aChip, "0x20", "0x21", 1), "relay x:3 off"},
+		{"expanders at one place", relay + aChip + strings.Replace(aChip, "'x'", "'y'", 1), "relay x:3 off"},
+		{"expander and a register at one place", relay + aChip + "[[register]]\nname = 'dac'\nbus = '1'\naddress = 0x20\nsafe = {register = 0, bytes = '00'}", "relay x:3 off, x 1 0x20 pcf8574 true"},
+
 		// No TOML.
+		{"expander in a broken file", "x\n" + relay + aChip + "verify = yes", "relay x:3 off, x 1 0x20 pcf8574 false"},
+		{"expander of an unquoted chip", "x\n" + relay + strings.Replace(aChip, "'pcf8574'", "pcf8574", 1), "relay x:3 off"},
 		{"broken head", "[hub\nx = 1\n" + anOutput + lamp, "pump GPIO17 off, " + lampBrief},
 		{"text before", "what is this\n" + anOutput, "pump GPIO17 off"},
 		{"text between", anOutput + "what is this\n" + lamp, "pump GPIO17 off, " + lampBrief},
@@ -128,13 +145,17 @@ func TestOutputsLineByLine(t *testing.T) {
 	}
 	whole := Outputs(text)
 	lines := strings.Split(string(text), "\n")
+	table := ""
 	for i, line := range lines {
 		key, _ := keyOf([]byte(line))
 		spoilt := strings.Join(lines[:i], "\n") + "\n" + strings.TrimSuffix(line, `"`) + " %\n" + strings.Join(lines[i+1:], "\n")
 		p := Outputs([]byte(spoilt))
 		head := strings.HasPrefix(line, "[[")
-		critical := head || key == "line" || key == "active" || key == "safe" || key == "bus" || key == "address"
-		if n := len(p.Outputs) + len(p.Registers); !critical && n != 2 || n < 1 {
+		if head {
+			table = line
+		}
+		critical := head || key == "line" || key == "active" || key == "safe" || key == "bus" || key == "address" || key == "chip" || key == "name" && table == "[[expander]]"
+		if n := len(p.Outputs) + len(p.Registers) + len(p.Expanders); !critical && n != 3 || n < 2 {
 			t.Errorf("line %d spoilt (%s): %s", i+1, line, brief(p))
 		}
 		if key == "" && !head && !reflect.DeepEqual(p, whole) {
