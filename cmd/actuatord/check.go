@@ -105,15 +105,19 @@ func (k *checker) board(c config.Config, e env) {
 		k.line("board", nil, "simulated; nothing real will move")
 		return
 	}
-	twins := e.twinsOf(c)
+	buses, twins := map[string]bool{}, e.twinsOf(c)
 	for _, o := range c.Profile.Outputs {
+		if x, n, ok := c.Profile.OnExpander(o.Line); ok {
+			k.line("output "+o.Name, nil, fmt.Sprintf("line %d of the %s at %#02x on bus %s", n, x.Chip, x.Address, x.Bus))
+			buses[x.Bus] = true
+			continue
+		}
 		where, err := e.hardware().find(o.Line)
 		if twin := twins[o.Name]; twin != nil {
 			err = twin
 		}
 		k.line("output "+o.Name, err, where)
 	}
-	buses := map[string]bool{}
 	for _, r := range c.Profile.Registers {
 		buses[r.Bus] = true
 	}
@@ -121,6 +125,9 @@ func (k *checker) board(c config.Config, e env) {
 		k.line("bus "+bus, linux.FindBus(bus), "there")
 	}
 	k.warn("after the process", linux.AfterExit())
+	if len(c.Profile.Expanders) > 0 {
+		k.warn("after the process", "an expander keeps the last levels of its lines until actuatord safe has run, which the service calls; its wiring must pull to safe for the time when it has no power")
+	}
 }
 
 // journal asks the daemon if there is one, and the file if not.

@@ -18,6 +18,7 @@ import (
 	"actuatord/agent/config"
 	"actuatord/agent/control"
 	"actuatord/board"
+	"actuatord/board/expander"
 	"actuatord/board/linux"
 	"actuatord/board/sim"
 	"actuatord/hub"
@@ -159,7 +160,8 @@ func clock() (time.Time, bool) {
 }
 
 // openBoard drives every output safe and answers a board that keeps trying
-// where that failed.
+// where that failed. The simulated board has every line there is, those of expanders
+// too: its trace shows what outputs do, where simulated chips would show registers.
 func openBoard(c config.Board, p board.Profile, log *slog.Logger) (*board.Board, error) {
 	var d board.Driver
 	switch c.Driver {
@@ -170,7 +172,7 @@ func openBoard(c config.Board, p board.Profile, log *slog.Logger) (*board.Board,
 		}
 		d = s
 	default:
-		d = linux.New()
+		d = expander.New(linux.New(), p)
 	}
 	return board.Open(p, d, log), nil
 }

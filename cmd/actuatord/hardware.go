@@ -21,10 +21,14 @@ func (e env) hardware() hardware {
 	return hardware{linux.Twins, linux.Look, linux.Scan, linux.Find}
 }
 
-// wired is every line that a profile names.
+// wired is every line of the board that a profile names. An expander's lines are none
+// of its own.
 func wired(p board.Profile) []board.LineSpec {
 	var all []board.LineSpec
 	for _, o := range p.Outputs {
+		if _, _, ok := p.OnExpander(o.Line); ok {
+			continue
+		}
 		all = append(all, board.LineSpec{Target: o.Name, Line: o.Line})
 	}
 	return all
