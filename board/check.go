@@ -97,6 +97,7 @@ func (c *checker) output(i int, o Output) {
 		c.lines[o.Line] = o.Name
 		c.onExpander("output", i, o.Line)
 	}
+	c.openDrain(i, o)
 	c.span("output", i, "max_on", o.MaxOn)
 	c.span("output", i, "min_off", o.MinOff)
 	c.span("output", i, "max_age", o.MaxAge)

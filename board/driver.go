@@ -10,8 +10,8 @@ import (
 // the goroutine of that bus. Its conformance suite is board/boardtest.
 type Driver interface {
 	// Output takes a line and makes it an output at level, in one atomic
-	// request: direction, logical level, active-low and consumer together, so
-	// that the line never passes through the other level. Levels given to the
+	// request: direction, logical level, active-low, open-drain and consumer
+	// together, so that the line never passes through the other level. Levels given to the
 	// pin's Out later are logical too: the pin knows that it is active-low. A
 	// pin that is also an io.Closer is closed to let its line go. Errors are
 	// *LineError, or, of a line behind a bus, *BusError.
@@ -30,6 +30,7 @@ type LineSpec struct {
 	Target    string // the output's name, for errors and traces
 	Line      string // a kernel line name, chip-label:offset or expander:number
 	ActiveLow bool
+	OpenDrain bool
 	Consumer  string // what the kernel shows as the line's user
 }
 

@@ -114,3 +114,14 @@ func (c *checker) onExpander(table string, i int, line string) {
 		c.fault(table, i, "line", line, "the lines of expander %q are %q to %q", e.Name, e.Name+":0", fmt.Sprintf("%s:%d", e.Name, last))
 	}
 }
+
+// openDrain refuses what a chip cannot do. An MCP's outputs drive both levels. By
+// their directions they could be made to look like open drains, but the level would
+// then lie in another register than that of the lines beside them, and nothing would
+// be gained: their pins stand no voltage above the chip's own.
+func (c *checker) openDrain(i int, o Output) {
+	e, _, ok := c.p.OnExpander(o.Line)
+	if ok && o.OpenDrain && e.Chip.Lines() > 0 && e.Chip != PCF8574 {
+		c.fault("output", i, "drive", "open-drain", "a %s drives both levels; a %s is made for this, and so are most of the board's own lines", e.Chip, PCF8574)
+	}
+}

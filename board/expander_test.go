@@ -45,6 +45,8 @@ func TestCheckExpanders(t *testing.T) {
 		{"line that is no number", func(p *board.Profile) { p.Outputs[0].Line = "relays:x" }, []string{"output 0: line"}},
 		{"line of nothing", func(p *board.Profile) { p.Outputs[0].Line = "relays:" }, []string{"output 0: line"}},
 		{"line written another way", func(p *board.Profile) { p.Outputs[0].Line = "relays:07" }, []string{"output 0: line"}},
+		{"an open drain on a PCF8574", func(p *board.Profile) { p.Outputs[0].OpenDrain = true }, nil},
+		{"an open drain on an MCP", func(p *board.Profile) { p.Outputs[0].Line, p.Outputs[0].OpenDrain = "more:0", true }, []string{"output 0: drive"}},
 		{"line twice", func(p *board.Profile) { p.Outputs[1].Line = "relays:7" }, []string{"output 1: line"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

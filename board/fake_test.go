@@ -17,6 +17,8 @@ type fakeDriver struct {
 	gate chan struct{}
 	slow time.Duration
 	outs map[string][]time.Time // when each line's Outs began
+
+	specs []board.LineSpec
 }
 
 type fakePin struct {
@@ -37,6 +39,7 @@ func (p *fakePin) Out(gpio.Level) error {
 }
 
 func (d *fakeDriver) Output(spec board.LineSpec, _ gpio.Level) (gpio.PinIO, error) {
+	d.specs = append(d.specs, spec)
 	if d.outs == nil {
 		d.outs = map[string][]time.Time{}
 	}

@@ -192,7 +192,7 @@ func (k *keeper) makeWay(o *output) {
 // ever requested at its safe level.
 func (k *keeper) out(o *output, want Level, cause string) error {
 	if o.pin == nil {
-		spec := LineSpec{Target: o.spec.Name, Line: o.spec.Line, ActiveLow: o.spec.ActiveLow, Consumer: Consumer}
+		spec := LineSpec{Target: o.spec.Name, Line: o.spec.Line, ActiveLow: o.spec.ActiveLow, OpenDrain: o.spec.OpenDrain, Consumer: Consumer}
 		pin, err := k.d.Output(spec, gpio.Level(o.spec.SafeOn))
 		if err != nil {
 			return err

@@ -48,6 +48,7 @@ type Output struct {
 	Name      string
 	Line      string        // a kernel line name ("GPIO17"), chip-label:offset or expander:number
 	ActiveLow bool          // on is a low voltage
+	OpenDrain bool          // low is driven, high is left to a pull-up
 	SafeOn    bool          // the safe level is on; otherwise it is off
 	MaxOn     time.Duration // longest time on, counted from the off→on edge; 0: none
 	MinOff    time.Duration // shortest time off before the next on; 0: none

@@ -243,3 +243,14 @@ func TestResultWithoutRoomIsLogged(t *testing.T) {
 		}
 	})
 }
+
+// TestWiringIsPassedOn: what a profile says of a line's wiring is in the request.
+func TestWiringIsPassedOn(t *testing.T) {
+	d := &fakeDriver{}
+	b := board.Open(board.Profile{Outputs: []board.Output{{Name: "pump", Line: "GPIO17", ActiveLow: true, OpenDrain: true}}}, d, nil)
+	defer b.Close()
+	want := board.LineSpec{Target: "pump", Line: "GPIO17", ActiveLow: true, OpenDrain: true, Consumer: board.Consumer}
+	if len(d.specs) != 1 || d.specs[0] != want {
+		t.Errorf("requested %+v; want %+v", d.specs, want)
+	}
+}

@@ -131,6 +131,8 @@ func TestValues(t *testing.T) {
 		{"[board]\ndriver = 'sim'\ntrace = '/t'", func(c Config) any { return c.Board }, Board{"sim", "/t"}},
 		{"[default]\nhandler = 'log'", func(c Config) any { return c.Default.Log }, true},
 		{out + "active = 'low'", func(c Config) any { return output(c).ActiveLow }, true},
+		{out + "drive = 'open-drain'", func(c Config) any { return output(c).OpenDrain }, true},
+		{out + "drive = 'push-pull'", func(c Config) any { return output(c).OpenDrain }, false},
 		{out + "min_off = '3s'", func(c Config) any { return output(c).MinOff }, 3 * time.Second},
 		{out + "max_age = '1h'", func(c Config) any { return output(c).MaxAge }, time.Hour},
 		{"[[output]]\nname='a'\nline='chip:4'\nsafe='on'", func(c Config) any { return output(c) }, board.Output{Name: "a", Line: "chip:4", SafeOn: true}},

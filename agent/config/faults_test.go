@@ -26,7 +26,7 @@ const (
 	bytesRule  = `must be hex digits in quotes, two for each of 1 to 32 bytes, such as "0fff"`
 	tablesRule = "is not known; the tables are [hub], [clock], [journal], [board], [[output]], [[register]], [[expander]] and [default]"
 	hubKeys    = "the keys here are connection_string_file, ca_file, proxy, mqtt_port, websocket_port, https_port, keep_alive, fallback_after, poll_every, settle_visits, on_unrejectable"
-	outputKeys = "the keys here are name, line, active, safe, max_on, min_off, interlock, max_age"
+	outputKeys = "the keys here are name, line, active, drive, safe, max_on, min_off, interlock, max_age"
 )
 
 // TestFaults has every fault of every key, alone, with its exact sentence; of
@@ -103,6 +103,8 @@ func TestFaults(t *testing.T) {
 		{anOutput + "[[output]]\nname = 'b'\nline = 'GPIO17'", `line 6: output.line = "GPIO17": already the line…`},
 		{anOutput + "active = 'LOW'", `line 4: output.active = "LOW": must be "high" or "low"`},
 		{anOutput + "active = true", `line 4: output.active = true: must be "high" or "low"`},
+		{anOutput + "drive = 'open-source'", `line 4: output.drive = "open-source": must be "push-pull" or "open-drain"`},
+		{"[[output]]\nname = 'pump'\nline = 'x:0'\ndrive = 'open-drain'\n" + anExpander + "address = 0x20", `line 4: output.drive = "open-drain": a mcp23017 drives both…`},
 		{anOutput + "safe = 'low'", `line 4: output.safe = "low": must be "off" or "on"`},
 		{anOutput + "max_on = '0s'", `line 4: output.max_on = "0s": ` + maxOnRule},
 		{anOutput + "max_on = 600", `line 4: output.max_on = 600: ` + maxOnRule},

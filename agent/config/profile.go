@@ -55,6 +55,7 @@ func (s *section) output() board.Output {
 		Name:      s.name(),
 		Line:      s.text("line", "", wantLine, validLine),
 		ActiveLow: s.choice("active", "high", "low") == "low",
+		OpenDrain: s.choice("drive", "push-pull", "open-drain") == "open-drain",
 		SafeOn:    s.choice("safe", "off", "on") == "on",
 		MaxOn:     s.maxOn(),
 		MinOff:    s.duration("min_off", 0, span{0, forever, ""}),

@@ -13,8 +13,8 @@ import (
 // doubt, even if the rest of the file is faulty or no TOML at all. Of a valid
 // file it gives exactly the profile that [Parse] gives.
 //
-// An output needs a line, and no fault in line, active or safe, nor an unknown
-// key that is one of them misspelt: a wrong guess there would drive it the
+// An output needs a line, and no fault in line, active, drive or safe, nor an
+// unknown key that is one of them misspelt: a wrong guess there would drive it the
 // wrong way. A fault anywhere else costs only that key, a name that is missing
 // or taken is replaced by the line. Of two outputs on one line the first counts.
 //
@@ -44,7 +44,7 @@ func outputs(r *reader) board.Profile {
 	for _, s := range r.several("output") {
 		o := s.output()
 		s.done()
-		if o.Line == "" || s.bad["line"] || s.bad["active"] || s.bad["safe"] {
+		if o.Line == "" || s.bad["line"] || s.bad["active"] || s.bad["drive"] || s.bad["safe"] {
 			continue
 		}
 		if o.SafeOn {

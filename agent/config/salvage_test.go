@@ -58,6 +58,7 @@ func TestOutputs(t *testing.T) {
 		{"capital Active", anOutput + "Active = 'low'\n" + lamp, lampBrief},
 		{"faulty safe", anOutput + "safe = 'high'\n" + lamp, lampBrief},
 		{"faulty active", anOutput + "active = 0\n" + lamp, lampBrief},
+		{"faulty drive", anOutput + "drive = 'open'\n" + lamp, lampBrief},
 		{"no line", "[[output]]\nname = 'pump'\n" + lamp, lampBrief},
 		{"faulty line", "[[output]]\nname = 'pump'\nline = '17'\n" + lamp, lampBrief},
 		{"no name", "[[output]]\nline = 'GPIO1'", "GPIO1 GPIO1 off"},
@@ -154,7 +155,7 @@ func TestOutputsLineByLine(t *testing.T) {
 		if head {
 			table = line
 		}
-		critical := head || key == "line" || key == "active" || key == "safe" || key == "bus" || key == "address" || key == "chip" || key == "name" && table == "[[expander]]"
+		critical := head || key == "line" || key == "active" || key == "drive" || key == "safe" || key == "bus" || key == "address" || key == "chip" || key == "name" && table == "[[expander]]"
 		if n := len(p.Outputs) + len(p.Registers) + len(p.Expanders); !critical && n != 3 || n < 2 {
 			t.Errorf("line %d spoilt (%s): %s", i+1, line, brief(p))
 		}

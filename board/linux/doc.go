@@ -7,8 +7,8 @@
 // Raspberry Pi whose device tree has no such name; by a chip's number never. What
 // fits two lines is refused with both, and so are two outputs that are one line.
 //
-// A line is taken in one request that carries direction, level, active-low and
-// consumer, so it never passes through the level it must not have. Reading a
+// A line is taken in one request that carries direction, level, active-low,
+// open-drain and consumer, so it never passes through the level it must not have. Reading a
 // line asks for its value and changes nothing. Buffers of an I2C transfer are
 // pinned while the kernel has them. Every error keeps its errno.
 //

@@ -17,6 +17,7 @@ import (
 const (
 	lineActiveLow = 1 << 1
 	lineOutput    = 1 << 3
+	lineOpenDrain = 1 << 6
 )
 
 // Driver is the board this process runs on. Its pins hold the lines; it only
@@ -97,6 +98,9 @@ func (d *Driver) request(chip int, offset uint32, spec board.LineSpec, level gpi
 	r.Config.Flags = lineOutput
 	if spec.ActiveLow {
 		r.Config.Flags |= lineActiveLow // from here on values are logical
+	}
+	if spec.OpenDrain {
+		r.Config.Flags |= lineOpenDrain // a chip that cannot is made an input for high, by the kernel
 	}
 	r.Config.Num_attrs = 1
 	r.Config.Attrs[0].Mask = 1 // bit 0: the first line of the request

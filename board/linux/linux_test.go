@@ -128,6 +128,19 @@ func TestOneRequest(t *testing.T) {
 	}
 }
 
+// TestOpenDrain: it goes in the same request, so that no high is ever driven first.
+func TestOpenDrain(t *testing.T) {
+	m, d := pi()
+	s := spec("GPIO17")
+	s.OpenDrain = true
+	if _, err := d.Output(s, gpio.High); err != nil {
+		t.Fatal(err)
+	}
+	if len(m.requests) != 1 || le.Uint64(m.requests[0][288:]) != 8|64 {
+		t.Errorf("requests %x; want one, with flags 48 (hex)", m.requests)
+	}
+}
+
 // TestReadAsksForTheValueAlone: periph's own driver would make the line an input.
 func TestReadAsksForTheValueAlone(t *testing.T) {
 	m, d := pi()

@@ -57,7 +57,6 @@ type Pin struct {
 
 // Flags of a line beyond those that we set, from linux/gpio.h.
 const (
-	lineOpenDrain    = 1 << 6
 	lineOpenSource   = 1 << 7
 	lineBiasPullUp   = 1 << 8
 	lineBiasPullDown = 1 << 9
