@@ -30,8 +30,11 @@ type Board struct {
 	inbox  []request  // bounded by its callers: the agent has one operation out at a time
 	closed bool
 	levels map[string]Level
+	safe   map[string]bool
 	faults map[string]Fault
 	left   error // what Close could not bring to safety
+
+	percents map[string]Percent // of levels that are known
 }
 
 // request is what reaches the board's goroutine.
@@ -57,7 +60,10 @@ func Open(p Profile, d Driver, log *slog.Logger) *Board {
 		changes: make(chan Change, changesRoom),
 		gone:    make(chan struct{}),
 		levels:  map[string]Level{},
+		safe:    map[string]bool{},
 		faults:  map[string]Fault{},
+
+		percents: map[string]Percent{},
 	}
 	k := newKeeper(b, p, d)
 	started := make(chan Result, 1)
@@ -139,12 +145,27 @@ func (b *Board) Safe(cause string) Result {
 	}
 }
 
-// Levels answers the level of every output, as the board knew it last. It never
-// waits for the board's goroutine.
+// Levels answers the level of every output and level target, as the board knew it
+// last. It never waits for the board's goroutine.
 func (b *Board) Levels() map[string]Level {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return maps.Clone(b.levels)
+}
+
+// Percents answers where every level target is that is known to be somewhere.
+func (b *Board) Percents() map[string]Percent {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return maps.Clone(b.percents)
+}
+
+// AtSafe reports whether an output or level target is known to be at its safe
+// level.
+func (b *Board) AtSafe(target string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.safe[target]
 }
 
 // Faults answers the targets that cannot be used now, sorted by name.

@@ -9,7 +9,7 @@ import (
 // ProfileFault is one thing that is wrong with a profile. Package config adds
 // the line.
 type ProfileFault struct {
-	Table string // "output", "register" or "expander", as in the configuration file
+	Table string // "output", "level", "register" or "expander", as in the configuration file
 	Index int    // which of them, from 0
 	Key   string // the key that is wrong, such as "max_on"
 	Value string // what it says
@@ -31,14 +31,17 @@ const (
 const nameLimit = 64
 
 // Check answers everything that is wrong with p: outputs first, in order, then
-// expanders, then registers. It looks at the profile alone: whether a line exists
+// levels, expanders and registers. It looks at the profile alone: whether a line exists
 // is only known to Open.
 func (p Profile) Check() []ProfileFault {
-	c := checker{p: p, names: map[string]string{}, lines: map[string]string{}, expanders: map[string]int{}, places: map[string]string{}}
+	c := checker{p: p, names: map[string]string{}, lines: map[string]string{}, expanders: map[string]int{}, places: map[string]string{}, frequencies: map[string]int{}}
 	for i, o := range p.Outputs {
 		c.output(i, o)
 	}
 	c.interlocks(p.Outputs)
+	for i, w := range p.Levels {
+		c.level(i, w)
+	}
 	for i, e := range p.Expanders {
 		c.expander(i, e)
 	}
@@ -51,10 +54,12 @@ func (p Profile) Check() []ProfileFault {
 type checker struct {
 	p         Profile
 	names     map[string]string // every target's name → which one has it
-	lines     map[string]string // every line → the output that has it
+	lines     map[string]string // every line → the output or level that has it
 	expanders map[string]int    // every expander's name → which one has it
 	places    map[string]string // every expander's bus and address → its name
 	faults    []ProfileFault
+
+	frequencies map[string]int // of the expanders with levels, by name
 }
 
 func (c *checker) fault(table string, i int, key, value, rule string, args ...any) {
@@ -64,11 +69,11 @@ func (c *checker) fault(table string, i int, key, value, rule string, args ...an
 func (c *checker) name(table string, i int, name string) {
 	switch other, taken := c.names[name]; {
 	case name == All:
-		c.fault(table, i, "name", name, "%q is reserved: it means every output and register", All)
+		c.fault(table, i, "name", name, "%q is reserved: it means every output, level and register", All)
 	case !validName(name):
 		c.fault(table, i, "name", name, "a name is 1 to %d letters, digits, '-', '_' or '.'", nameLimit)
 	case taken:
-		c.fault(table, i, "name", name, "already the name of %s; outputs and registers share their names", other)
+		c.fault(table, i, "name", name, "already the name of %s; outputs, levels and registers share their names", other)
 	default:
 		c.names[name] = fmt.Sprintf("%s %d", table, i)
 	}
@@ -92,10 +97,10 @@ func (c *checker) output(i int, o Output) {
 	case o.Line == "":
 		c.fault("output", i, "line", o.Line, "is required: a kernel line name such as \"GPIO17\", chip-label:offset, or expander:number")
 	case taken:
-		c.fault("output", i, "line", o.Line, "already the line of output %q", other)
+		c.fault("output", i, "line", o.Line, "already the line of %s", other)
 	default:
-		c.lines[o.Line] = o.Name
-		c.onExpander("output", i, o.Line)
+		c.lines[o.Line] = fmt.Sprintf("output %q", o.Name)
+		c.onExpander(i, o.Line)
 	}
 	c.openDrain(i, o)
 	c.span("output", i, "max_on", o.MaxOn)

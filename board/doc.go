@@ -1,4 +1,4 @@
-// Package board keeps outputs and registers under safe levels, leases and
+// Package board keeps outputs, levels and registers under safe levels, leases and
 // limits. It is the only way from the agent to hardware.
 //
 // # Promises
@@ -8,6 +8,10 @@
 // stays away from it past its lease or max_on, whatever the rest of the process
 // does: one goroutine, which does nothing else, owns the outputs and their
 // timers. A command towards the safe level is never refused.
+//
+// A level ([PWM]) is an output that is on for a share of the time. It has one safe
+// level like any other, and everything else is away from it: a lease and max_on count
+// from when it left, however often the share is changed meanwhile.
 //
 // Unknown is a level of its own. Any error on a line makes its output unknown
 // until it was driven safe; a safe drive that does not succeed is tried again

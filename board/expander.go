@@ -2,7 +2,6 @@ package board
 
 import (
 	"fmt"
-	"strconv"
 	"strings"
 )
 
@@ -14,6 +13,7 @@ const (
 	PCF8574  Chip = "pcf8574"  // 8 quasi-bidirectional lines; also the PCF8574A
 	MCP23008 Chip = "mcp23008" // 8 lines
 	MCP23017 Chip = "mcp23017" // 16 lines: 0 to 7 are port A, 8 to 15 port B
+	PCA9685  Chip = "pca9685"  // 16 channels of PWM, for levels
 )
 
 // Lines is how many lines the chip has; 0: it is not known.
@@ -21,14 +21,14 @@ func (c Chip) Lines() int {
 	switch c {
 	case PCF8574, MCP23008:
 		return 8
-	case MCP23017:
+	case MCP23017, PCA9685:
 		return 16
 	}
 	return 0
 }
 
-// Expander is a chip on a bus that gives the board more lines. An output on it
-// has the line NAME:N.
+// Expander is a chip on a bus that gives the board more lines. An output or level on
+// it has the line NAME:N.
 type Expander struct {
 	Name    string
 	Bus     string // as a register's
@@ -50,22 +50,26 @@ func (p Profile) OnExpander(line string) (e Expander, offset int, ok bool) {
 		if e.Name != line[:i] {
 			continue
 		}
-		n, err := strconv.ParseUint(line[i+1:], 10, 16)
-		if err != nil || strconv.FormatUint(n, 10) != line[i+1:] {
-			return e, -1, true
+		n, ok := plainNumber(line[i+1:])
+		if !ok {
+			n = -1
 		}
-		return e, int(n), true
+		return e, n, true
 	}
 	return Expander{}, 0, false
 }
 
 // addresses are those that a chip can be strapped to: 0100 and three pins, and for
 // the PCF8574A 0111 and three pins (NXP PCF8574_PCF8574A Rev. 5, tables 4 and 5;
-// Microchip DS21919E and DS20001952C, "I2C device addressing").
+// Microchip DS21919E and DS20001952C, "I2C device addressing"); for a PCA9685 1 and
+// six pins, of which the last eight are reserved by the bus, and 0x70 is its LED All
+// Call (NXP PCA9685 Rev. 4, §7.1).
 func (c Chip) addresses() (is func(uint16) bool, words string) {
 	switch c {
 	case PCF8574:
 		return func(a uint16) bool { return a >= 0x20 && a <= 0x27 || a >= 0x38 && a <= 0x3f }, "0x20 to 0x27, or 0x38 to 0x3f for a PCF8574A"
+	case PCA9685:
+		return func(a uint16) bool { return a >= 0x40 && a <= 0x77 && a != 0x70 }, "0x40 to 0x77, but 0x70, at which all of them answer at power-on"
 	default:
 		return func(a uint16) bool { return a >= 0x20 && a <= 0x27 }, "0x20 to 0x27"
 	}
@@ -78,6 +82,8 @@ func (c *checker) expander(i int, e Expander) {
 		c.fault("expander", i, "name", e.Name, "a name is 1 to %d letters, digits, '-', '_' or '.'", nameLimit)
 	case taken:
 		c.fault("expander", i, "name", e.Name, "already the name of expander %d", other)
+	case strings.HasPrefix(e.Name, "pwmchip"):
+		c.fault("expander", i, "name", e.Name, "names that begin with pwmchip are those of the kernel's PWM chips")
 	default:
 		c.expanders[e.Name] = i
 	}
@@ -85,7 +91,7 @@ func (c *checker) expander(i int, e Expander) {
 		c.fault("expander", i, "bus", e.Bus, "is required: the bus's number, such as \"1\"")
 	}
 	if e.Chip.Lines() == 0 {
-		c.fault("expander", i, "chip", string(e.Chip), "the chips are %q, %q and %q", PCF8574, MCP23008, MCP23017)
+		c.fault("expander", i, "chip", string(e.Chip), "the chips are %q, %q, %q and %q", PCF8574, MCP23008, MCP23017, PCA9685)
 		return
 	}
 	if is, words := e.Chip.addresses(); !is(e.Address) {
@@ -98,20 +104,22 @@ func (c *checker) expander(i int, e Expander) {
 		c.places[place] = e.Name
 	}
 	if !e.Verify && e.Chip != PCF8574 {
-		c.fault("expander", i, "verify", "false", "is for a %s, whose pins are read: the latch of a %s reads as it was written, whatever its pins are tied to", PCF8574, e.Chip)
+		c.fault("expander", i, "verify", "false", "is for a %s, whose pins are read: the registers of a %s read as they were written, whatever its pins are tied to", PCF8574, e.Chip)
 	}
 }
 
 func placeOf(bus string, address uint16) string { return fmt.Sprintf("%s %#02x", bus, address) }
 
-// onExpander checks a line that may be an expander's.
-func (c *checker) onExpander(table string, i int, line string) {
+// onExpander checks an output's line that may be an expander's.
+func (c *checker) onExpander(i int, line string) {
 	e, n, ok := c.p.OnExpander(line)
 	if !ok || e.Chip.Lines() == 0 {
 		return
 	}
-	if last := e.Chip.Lines() - 1; n < 0 || n > last {
-		c.fault(table, i, "line", line, "the lines of expander %q are %q to %q", e.Name, e.Name+":0", fmt.Sprintf("%s:%d", e.Name, last))
+	if e.Chip == PCA9685 {
+		c.fault("output", i, "line", line, "expander %q is a %s: its lines are for [[level]]", e.Name, PCA9685)
+	} else if last := e.Chip.Lines() - 1; n < 0 || n > last {
+		c.fault("output", i, "line", line, "the lines of expander %q are %q to %q", e.Name, e.Name+":0", fmt.Sprintf("%s:%d", e.Name, last))
 	}
 }
 

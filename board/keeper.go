@@ -16,6 +16,13 @@ const retryEvery = time.Second
 // depends on it.
 const idle = time.Hour
 
+func percentOf(on bool) Percent {
+	if on {
+		return Full
+	}
+	return 0
+}
+
 // keeper is the board's goroutine and all that only it may touch.
 type keeper struct {
 	b         *Board
@@ -37,8 +44,13 @@ type keeper struct {
 func newKeeper(b *Board, p Profile, d Driver) *keeper {
 	k := &keeper{b: b, d: d}
 	for _, o := range p.Outputs {
-		k.outputs = append(k.outputs, &output{spec: o})
-		b.levels[o.Name] = Unknown
+		k.outputs = append(k.outputs, &output{spec: o, safe: percentOf(o.SafeOn)})
+	}
+	for _, w := range p.Levels {
+		k.outputs = append(k.outputs, w.output())
+	}
+	for _, o := range k.outputs {
+		b.levels[o.spec.Name] = Unknown
 	}
 	slices.SortStableFunc(k.outputs, func(x, y *output) int { return rank(p, x.spec) - rank(p, y.spec) })
 	for _, r := range p.Registers {
@@ -172,7 +184,7 @@ func (k *keeper) handleTarget(r request) {
 	}
 	i := slices.IndexFunc(k.registers, func(x *register) bool { return x.spec.Name == r.op.Target })
 	if i < 0 {
-		k.b.answer(r, refuse(UnknownTarget, "no output or register is named %q", r.op.Target))
+		k.b.answer(r, refuse(UnknownTarget, "no output, level or register is named %q", r.op.Target))
 		return
 	}
 	k.handleRegister(k.registers[i], r)
@@ -226,7 +238,7 @@ func (k *keeper) finished(now time.Time) bool {
 	}
 	safe := k.settled
 	for _, o := range k.outputs {
-		safe = safe && o.level == o.spec.Safe()
+		safe = safe && o.isSafe()
 	}
 	return safe || passed(k.stopBy, now)
 }
@@ -236,7 +248,7 @@ func (k *keeper) finished(now time.Time) bool {
 func (k *keeper) letGo() {
 	var left []error
 	for _, o := range k.outputs {
-		if o.level != o.spec.Safe() {
+		if !o.isSafe() {
 			left = append(left, o.err)
 		}
 		closePin(o)
@@ -276,7 +288,11 @@ func closePin(o *output) {
 
 // tell sends a Change, or counts it as lost.
 func (k *keeper) tell(o *output, cause, by string, err error) {
-	c := Change{Target: o.spec.Name, Level: o.level, Cause: cause, By: by, At: time.Now(), Err: err, Lost: k.lost}
+	c := Change{Target: o.spec.Name, Level: o.level, Safe: o.isSafe(), Cause: cause, By: by, At: time.Now(), Err: err, Lost: k.lost}
+	if o.pwm != nil && o.level != Unknown {
+		now := o.now
+		c.Percent = &now
+	}
 	if err != nil {
 		c.Cause = CauseTrip
 	}
@@ -292,6 +308,10 @@ func (k *keeper) tell(o *output, cause, by string, err error) {
 func (k *keeper) show(o *output) {
 	k.b.mu.Lock()
 	k.b.levels[o.spec.Name] = o.level
+	k.b.safe[o.spec.Name] = o.isSafe()
+	if delete(k.b.percents, o.spec.Name); o.pwm != nil && o.level != Unknown {
+		k.b.percents[o.spec.Name] = o.now
+	}
 	k.b.mu.Unlock()
 	k.showFault(o.spec.Name, o.err)
 }

@@ -7,7 +7,7 @@ type OpKind uint8
 
 // The operations.
 const (
-	Set   OpKind = iota + 1 // drive output Target to On; For bounds its time away from the safe level
+	Set   OpKind = iota + 1 // drive output Target to On, or level Target to Percent; For bounds its time away from the safe level
 	Pulse                   // drive output Target away from its safe level for For, then back
 	Write                   // write Bytes to Register of register target Target
 	Safe                    // drive Target, or everything when it is empty or All, to its safe level
@@ -17,7 +17,8 @@ const (
 type Op struct {
 	Kind     OpKind
 	Target   string
-	On       bool          // Set: the logical level
+	On       bool          // Set: the logical level of an output
+	Percent  Percent       // Set: of a level
 	For      time.Duration // Set: 0 leaves the output's own max_on; Pulse: the length, more than 0
 	Register byte          // Write
 	Bytes    []byte        // Write: 1 to MaxWrite
@@ -38,10 +39,10 @@ const (
 	AlreadyAway   Reason = "already-away"   // a pulse on an output that is not at its safe level
 	OverMaxOn     Reason = "over-max-on"    // For is beyond max_on
 	Expired       Reason = "expired"        // Deadline has passed
-	UnknownTarget Reason = "unknown-target" // no such output or register
+	UnknownTarget Reason = "unknown-target" // no such output, level or register
 	UnknownAction Reason = "unknown-action" // not an operation of that target
 	NotAllowed    Reason = "not-allowed"    // a register outside the allow-list
-	OutOfRange    Reason = "out-of-range"   // no bytes or too many, no length or a negative one
+	OutOfRange    Reason = "out-of-range"   // no bytes or too many, no length or a negative one, more than all of the time
 )
 
 // Result is the one answer to one Do. It succeeded when Refused is empty, Err is
@@ -84,11 +85,14 @@ func (r Result) OK() bool { return r.Refused == "" && r.Err == nil && r.Cut == "
 type Change struct {
 	Target string
 	Level  Level
+	Safe   bool      // that is its safe level
 	Cause  string    // CauseLease, CauseTrip, CauseSafe, CauseStop or CauseInterlock
 	By     string    // the Cause of the operation that had moved the output before; empty: none had
 	At     time.Time // when it moved
 	Err    error     // of a trip: what the hardware said
 	Lost   int       // so many changes before this one found no room and are gone
+
+	Percent *Percent // of a level that is known; nil otherwise
 }
 
 // Causes of a change, and of the trace lines that the board writes by itself.

@@ -2,17 +2,22 @@ package board
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"time"
 
 	"periph.io/x/conn/v3/gpio"
+	"periph.io/x/conn/v3/physic"
 )
 
 // output is one output and its timers. Only the board's goroutine touches it.
 type output struct {
 	spec  Output
+	pwm   *PWM       // of a level; its spec has what it shares with outputs
+	safe  Percent    // 0 or Full, but for a level
 	pin   gpio.PinIO // nil: the line is not ours
 	level Level
+	now   Percent   // where it is, unless the level is Unknown
 	err   error     // why it is Unknown; nil otherwise
 	edge  time.Time // away: just before it left its safe level
 	until time.Time // away: end of the lease; zero: no bound
@@ -23,7 +28,19 @@ type output struct {
 	pulse *request  // the pulse whose answer is owed
 }
 
-func (o *output) away() bool { return o.level != Unknown && o.level != o.spec.Safe() }
+func (o *output) away() bool   { return o.level != Unknown && o.now != o.safe }
+func (o *output) isSafe() bool { return o.level != Unknown && o.now == o.safe }
+
+// asked is where op wants the output.
+func (o *output) asked(op Op) Percent {
+	switch {
+	case o.pwm != nil && op.Kind == Set:
+		return op.Percent
+	case op.Kind == Pulse && !o.spec.SafeOn, op.Kind == Set && op.On:
+		return Full
+	}
+	return 0
+}
 
 func refuse(reason Reason, format string, args ...any) Result {
 	return Result{Refused: reason, Detail: fmt.Sprintf(format, args...)}
@@ -31,9 +48,13 @@ func refuse(reason Reason, format string, args ...any) Result {
 
 func (k *keeper) handleOutput(o *output, r request) {
 	switch {
+	case o.pwm != nil && r.op.Kind == Pulse:
+		k.b.answer(r, o.result(refuse(UnknownAction, "%s is a level: it can be set", o.spec.Name)))
 	case r.op.Kind == Write || r.op.Kind < Set || r.op.Kind > Safe:
 		k.b.answer(r, o.result(refuse(UnknownAction, "%s is an output: it can be set or pulsed", o.spec.Name)))
-	case r.op.Kind == Safe, r.op.Kind == Set && levelOf(r.op.On) == o.spec.Safe():
+	case o.asked(r.op) > Full:
+		k.b.answer(r, o.result(refuse(OutOfRange, "%s can be at most at %v %%", o.spec.Name, Full)))
+	case r.op.Kind == Safe, r.op.Kind == Set && o.asked(r.op) == o.safe:
 		changed, err := k.toSafe(o, r.op.Cause)
 		k.b.answer(r, o.result(Result{Attempted: true, Changed: changed, Err: err, Transient: Transient(err)}))
 	default:
@@ -57,13 +78,14 @@ func (k *keeper) leave(o *output, r request) {
 		k.b.answer(r, o.result(no))
 		return
 	}
-	if o.away() { // a Set: forbids lets no pulse through here
+	want, was := o.asked(r.op), o.away()
+	if was && o.now == want { // a Set: forbids lets no pulse through here
 		k.cut(o, r.op.Cause, nil)
 		o.lease(r.op, now)
 		k.b.answer(r, o.result(Result{Attempted: true}))
 		return
 	}
-	err := k.out(o, levelOf(!o.spec.SafeOn), r.op.Cause)
+	err := k.out(o, want, r.op.Cause)
 	if err != nil {
 		o.level, o.err = Unknown, err
 		// The line may have moved before it failed. What toSafe says adds
@@ -72,7 +94,10 @@ func (k *keeper) leave(o *output, r request) {
 		k.b.answer(r, o.result(Result{Attempted: true, Err: err, Transient: Transient(err)}))
 		return
 	}
-	o.level, o.edge = levelOf(!o.spec.SafeOn), now // now is before the edge: a lease is never long
+	o.level, o.now = levelOf(want > 0), want
+	if !was {
+		o.edge = now // which is before the edge: a lease is never long
+	}
 	if o.level == Off {
 		o.off = time.Now()
 	}
@@ -152,25 +177,25 @@ func (k *keeper) toSafe(o *output, cause string) (changed bool, err error) {
 	if o.spec.SafeOn {
 		k.makeWay(o)
 	}
-	before := o.level
-	err = k.out(o, o.spec.Safe(), cause)
+	before, was := o.level, o.now
+	err = k.out(o, o.safe, cause)
 	if err != nil && o.pin != nil {
 		// The line may be held by a dead descriptor (its chip was unplugged and
 		// came back): only a new request helps then.
 		closePin(o)
-		err = k.out(o, o.spec.Safe(), cause)
+		err = k.out(o, o.safe, cause)
 	}
 	now := time.Now()
 	o.edge, o.until, o.retry, o.by, o.err = time.Time{}, time.Time{}, time.Time{}, "", err
 	o.checked(now)
 	if err != nil {
 		o.level, o.retry = Unknown, now.Add(retryEvery)
-	} else if o.level = o.spec.Safe(); o.level == Off && before != Off {
+	} else if o.level, o.now = o.spec.Safe(), o.safe; o.level == Off && before != Off {
 		o.off = now
 	}
 	k.show(o)
 	k.cut(o, cause, err)
-	return before != o.level, err
+	return before != o.level || was != o.now, err
 }
 
 // makeWay keeps an interlock where one member is safe on: its way to safety is
@@ -190,22 +215,38 @@ func (k *keeper) makeWay(o *output) {
 
 // out drives the line, requesting it first if it is not ours. A line is only
 // ever requested at its safe level.
-func (k *keeper) out(o *output, want Level, cause string) error {
+func (k *keeper) out(o *output, want Percent, cause string) error {
 	if o.pin == nil {
-		spec := LineSpec{Target: o.spec.Name, Line: o.spec.Line, ActiveLow: o.spec.ActiveLow, OpenDrain: o.spec.OpenDrain, Consumer: Consumer}
-		pin, err := k.d.Output(spec, gpio.Level(o.spec.SafeOn))
+		pin, err := k.take(o)
 		if err != nil {
 			return err
 		}
 		o.pin = pin
-		if want == o.spec.Safe() {
+		if want == o.safe {
 			return nil
 		}
 	}
 	if c, ok := o.pin.(Caused); ok {
 		c.Because(o.spec.Name, cause)
 	}
-	return o.pin.Out(gpio.Level(want == On))
+	if o.pwm != nil {
+		return o.pin.PWM(want.Duty(), physic.Frequency(o.pwm.Frequency)*physic.Hertz)
+	}
+	return o.pin.Out(gpio.Level(want > 0))
+}
+
+// take requests a line at its safe level.
+func (k *keeper) take(o *output) (gpio.PinIO, error) {
+	if o.pwm == nil {
+		spec := LineSpec{Target: o.spec.Name, Line: o.spec.Line, ActiveLow: o.spec.ActiveLow, OpenDrain: o.spec.OpenDrain, Consumer: Consumer}
+		return k.d.Output(spec, gpio.Level(o.spec.SafeOn))
+	}
+	d, ok := k.d.(Dimmer)
+	if !ok {
+		return nil, &LineError{Target: o.spec.Name, Line: o.spec.Line, Fault: NoSuchLine, Err: errors.ErrUnsupported}
+	}
+	spec := PWMSpec{Target: o.spec.Name, Line: o.spec.Line, Consumer: Consumer, Frequency: physic.Frequency(o.pwm.Frequency) * physic.Hertz}
+	return d.PWM(spec, o.safe.Duty())
 }
 
 // cut answers a running pulse whose output another operation took over.

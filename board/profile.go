@@ -32,13 +32,14 @@ func levelOf(on bool) Level {
 	return Off
 }
 
-// All is the target that means every output and register; no profile may use it
+// All is the target that means every output, level and register; no profile may use it
 // as a name.
 const All = "all"
 
 // Profile is what is wired to the board. It is a value; a Board copies it.
 type Profile struct {
 	Outputs   []Output
+	Levels    []PWM
 	Registers []Register
 	Expanders []Expander
 }

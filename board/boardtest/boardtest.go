@@ -28,6 +28,10 @@ type Rig struct {
 	High   func(line string) bool // the level on the wire, seen from outside; nil: cannot be seen
 	NoLine string                 // a line that does not exist; empty: all do
 
+	PWM   string                          // a line for levels that nobody holds; empty: there is none
+	Share func(line string) board.Percent // of the time that it is on, seen from outside
+	Step  board.Percent                   // what the hardware rounds to, at most
+
 	Bus     string // empty: there is none
 	NoBus   string // a bus that does not exist; empty: all do
 	Address uint16 // a device of byte registers that keep what is written
@@ -46,9 +50,11 @@ func Suite(t *testing.T, fresh func(t *testing.T) Rig) {
 		{"held line", heldLine},
 		{"let go", letGo},
 		{"no such line", noSuchLine},
+		{"level", level},
 		{"registers", registers},
 		{"bus faults", busFaults},
 		{"board", onBoard},
+		{"board with a level", levelLife},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(t, fresh(t)) })
 	}

@@ -298,6 +298,15 @@ func (b *bench) put(p board.Profile) {
 		switch e.Chip {
 		case board.PCF8574:
 			b.chips[e.Address] = &pcf{latch: 0xff}
+		case board.PCA9685:
+			c := &pca{b: b, safe: map[uint]board.Percent{}}
+			c.reset()
+			for _, w := range p.Levels {
+				if on, n, ok := p.OnExpander(w.Line); ok && on.Name == e.Name {
+					c.safe[uint(n)] = w.Safe
+				}
+			}
+			b.chips[e.Address] = c
 		default:
 			m := newMCP(b, uint(e.Chip.Lines()/8))
 			for _, o := range p.Outputs {

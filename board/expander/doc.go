@@ -1,6 +1,7 @@
 // Package expander gives a board the lines of I/O expanders, the chips of relay
-// boards: PCF8574, MCP23008 and MCP23017. Its [Driver] wraps another one, whose
-// buses it uses, and whose lines, buses and end it passes on.
+// boards: PCF8574, MCP23008 and MCP23017, and the channels of a PCA9685 to its
+// levels. Its [Driver] wraps another one, whose buses it uses, and whose lines, buses
+// and end it passes on.
 //
 // # Promises
 //
@@ -8,6 +9,12 @@
 // before any line is made an output, so none passes through the other level. Lines
 // that no output names stay as they were found: their bits are read and written
 // back (a PCF8574's stay 1, as at power-on: its latch cannot be read).
+//
+// A PCA9685 has all its configured channels at their safe levels before its
+// oscillator runs; one that runs already is not stopped. All and nothing are its
+// full-on and full-off bits, and a channel changes at the end of one transfer. Its
+// outputs are made plain ones, that drive both levels and are not inverted, and it
+// answers to no other address; what the OE pin is wired to is beyond us.
 //
 // Every write is read back. Before every write, and whenever the board asks a pin
 // (board.Checked), the chip is looked at: one that is no longer as it was left has
@@ -30,7 +37,7 @@
 // # What it costs
 //
 // An Out is 6 transfers on an MCP23017, 4 on an MCP23008, 3 on a PCF8574, of 2 to 4
-// bytes: 2.5, 1.7 and 0.7 ms at 100 kHz. A check is shared by the lines of a chip
+// bytes: 2.5, 1.7 and 0.7 ms at 100 kHz; a PCA9685's change is 5, and 9 ms. A check is shared by the lines of a chip
 // for a second.
 //
 // # Power loss
@@ -44,5 +51,5 @@
 //
 // driver.go is what the board sees; link.go is a bus, its bound and its goroutine;
 // chip.go is the sequences, the same for every chip; registers.go is what differs,
-// with the datasheets' pages.
+// with the datasheets' pages; pca9685.go is the same for levels.
 package expander

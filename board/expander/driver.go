@@ -2,7 +2,6 @@ package expander
 
 import (
 	"errors"
-	"slices"
 	"syscall"
 
 	"periph.io/x/conn/v3/gpio"
@@ -15,24 +14,36 @@ type Driver struct {
 	board.Driver
 	profile board.Profile
 	links   []*link
-	chips   []*chip
-	held    map[string]string // line → its consumer
+	chips   map[string]*chip    // by name
+	dimmers map[string]*pca9685 // likewise
+	held    map[string]string   // line → its consumer
 }
 
 // New wraps d, and serves the lines of p's expanders. It touches nothing yet, and
 // starts nothing.
 func New(d board.Driver, p board.Profile) *Driver {
-	x := &Driver{Driver: d, profile: p, held: map[string]string{}}
+	x := &Driver{Driver: d, profile: p, chips: map[string]*chip{}, dimmers: map[string]*pca9685{}, held: map[string]string{}}
 	for _, e := range p.Expanders {
-		x.chips = append(x.chips, newChip(e, x.link(e.Bus)))
+		if e.Chip == board.PCA9685 {
+			x.dimmers[e.Name] = &pca9685{spec: e, link: x.link(e.Bus)}
+		} else {
+			x.chips[e.Name] = newChip(e, x.link(e.Bus))
+		}
 	}
 	for _, o := range p.Outputs {
-		if c, n, err := x.find(o.Line); c != nil && err == nil {
-			c.configure(n, o.SafeOn != o.ActiveLow)
+		if e, n, ok := p.OnExpander(o.Line); ok && within(e, n) && x.chips[e.Name] != nil {
+			x.chips[e.Name].configure(uint(n), o.SafeOn != o.ActiveLow)
+		}
+	}
+	for _, w := range p.Levels {
+		if e, n, ok := p.OnExpander(w.Line); ok && within(e, n) && x.dimmers[e.Name] != nil {
+			x.dimmers[e.Name].configure(uint(n), w)
 		}
 	}
 	return x
 }
+
+func within(e board.Expander, n int) bool { return n >= 0 && n < e.Chip.Lines() }
 
 func (d *Driver) link(bus string) *link {
 	for _, l := range d.links {
@@ -45,41 +56,66 @@ func (d *Driver) link(bus string) *link {
 	return l
 }
 
-// find answers a line's chip; nil: it is the wrapped driver's.
-func (d *Driver) find(line string) (*chip, uint, error) {
-	e, n, ok := d.profile.OnExpander(line)
-	if !ok {
-		return nil, 0, nil
+var errLine = errors.New("the expander has no such line, or none of this kind was configured on it")
+
+// free refuses a line that was not configured, or that somebody has.
+func (d *Driver) free(spec board.LineSpec, ours uint16, n int) error {
+	e := &board.LineError{Target: spec.Target, Line: spec.Line, Fault: board.NoSuchLine, Err: errLine}
+	switch holder := d.held[spec.Line]; {
+	case n < 0 || n > 15 || ours&(1<<n) == 0:
+		return e
+	case holder != "":
+		e.Fault, e.Holder, e.Err = board.LineBusy, holder, syscall.EBUSY
+		return e
 	}
-	i := slices.IndexFunc(d.chips, func(c *chip) bool { return c.spec.Name == e.Name })
-	if n < 0 || n >= e.Chip.Lines() {
-		return d.chips[i], 0, errLine
-	}
-	return d.chips[i], uint(n), nil
+	return nil
 }
 
-var errLine = errors.New("the expander has no such line, or no output was configured on it")
+func (d *Driver) taken(spec board.LineSpec, n int) taken {
+	return taken{d: d, n: uint(n), spec: spec, target: spec.Target, cause: board.CauseSafe}
+}
 
 // Output takes a line of an expander at a level, setting the chip up if need be, or
 // one of the wrapped driver.
 func (d *Driver) Output(spec board.LineSpec, level gpio.Level) (gpio.PinIO, error) {
-	c, n, err := d.find(spec.Line)
-	if c == nil {
+	e, n, ok := d.profile.OnExpander(spec.Line)
+	if !ok {
 		return d.Driver.Output(spec, level)
 	}
-	fail := func(kind board.LineFault, err error) (gpio.PinIO, error) {
-		return nil, &board.LineError{Target: spec.Target, Line: spec.Line, Fault: kind, Holder: d.held[spec.Line], Err: err}
+	c := d.chips[e.Name]
+	if c == nil {
+		return nil, d.free(spec, 0, n)
 	}
-	switch {
-	case err != nil:
-		return fail(board.NoSuchLine, err)
-	case c.ours&(1<<n) == 0:
-		return fail(board.NoSuchLine, errLine)
-	case d.held[spec.Line] != "":
-		return fail(board.LineBusy, syscall.EBUSY)
+	if err := d.free(spec, c.ours, n); err != nil {
+		return nil, err
 	}
-	p := &pin{d: d, c: c, n: n, spec: spec, target: spec.Target, cause: board.CauseSafe}
+	p := &pin{taken: d.taken(spec, n), c: c}
 	if err := p.Out(level); err != nil {
+		return nil, err
+	}
+	d.held[spec.Line] = spec.Consumer
+	return p, nil
+}
+
+// PWM does the same for levels.
+func (d *Driver) PWM(spec board.PWMSpec, duty gpio.Duty) (gpio.PinIO, error) {
+	line := board.LineSpec{Target: spec.Target, Line: spec.Line, Consumer: spec.Consumer}
+	e, n, ok := d.profile.OnExpander(spec.Line)
+	if !ok {
+		if inner, can := d.Driver.(board.Dimmer); can {
+			return inner.PWM(spec, duty)
+		}
+		return nil, &board.LineError{Target: spec.Target, Line: spec.Line, Fault: board.NoSuchLine, Err: errors.ErrUnsupported}
+	}
+	c := d.dimmers[e.Name]
+	if c == nil {
+		return nil, d.free(line, 0, n)
+	}
+	if err := d.free(line, c.ours, n); err != nil {
+		return nil, err
+	}
+	p := &channel{taken: d.taken(line, n), c: c}
+	if err := p.PWM(duty, spec.Frequency); err != nil {
 		return nil, err
 	}
 	d.held[spec.Line] = spec.Consumer

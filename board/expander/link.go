@@ -4,6 +4,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"periph.io/x/conn/v3/gpio"
 	"periph.io/x/conn/v3/i2c"
 
 	"actuatord/board"
@@ -29,13 +30,18 @@ const (
 	period = 900 * time.Millisecond
 )
 
+// device is a chip as its bus's goroutine sees it.
+type device interface{ carryOut(w wire, j *job) error }
+
 // job is one thing to be done with one line. What the goroutine of its bus may
 // read of it does not change, but for givenUp.
 type job struct {
-	chip          *chip
+	device        device
+	address       uint16
 	line          uint
-	high          bool // the level on the wire
-	check         bool // look only
+	high          bool      // the level on the wire
+	duty          gpio.Duty // of a PCA9685's channel
+	check         bool      // look only
 	target, cause string
 	givenUp       atomic.Bool // nobody waits any more: no line may leave its safe level by it
 	done          chan error  // room for one
@@ -56,7 +62,7 @@ type link struct {
 }
 
 func (l *link) fault(j *job, kind board.BusFault) error {
-	return &board.BusError{Bus: l.name, Address: j.chip.spec.Address, Fault: kind}
+	return &board.BusError{Bus: l.name, Address: j.address, Fault: kind}
 }
 
 // do has j done, or answers why not, in a bounded time.
@@ -136,7 +142,7 @@ func work(d board.Driver, name string, jobs <-chan *job, ended chan<- struct{}) 
 		if err != nil {
 			open = nil
 		} else {
-			err = j.chip.carryOut(wire{bus: open, name: name, job: j}, j)
+			err = j.device.carryOut(wire{bus: open, name: name, job: j}, j)
 		}
 		if f := board.BusFaultOf(err); err != nil && f != board.NACK && f != board.Mismatch {
 			shut() // its adapter may have gone and come back
@@ -158,11 +164,11 @@ func (w wire) tx(out, in []byte) error {
 	if c, ok := w.bus.(board.Caused); ok {
 		c.Because(w.job.target, w.job.cause)
 	}
-	return w.bus.Tx(w.job.chip.spec.Address, out, in)
+	return w.bus.Tx(w.job.address, out, in)
 }
 
 func (w wire) fault(kind board.BusFault, err error) error {
-	return &board.BusError{Bus: w.name, Address: w.job.chip.spec.Address, Fault: kind, Err: err}
+	return &board.BusError{Bus: w.name, Address: w.job.address, Fault: kind, Err: err}
 }
 
 func (w wire) read(register byte) (byte, error) {

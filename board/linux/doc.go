@@ -1,5 +1,5 @@
 // Package linux is the real board: lines by the GPIO character device (uAPI v2,
-// Linux 5.10) and buses by i2c-dev.
+// Linux 5.10), buses by i2c-dev, and PWM by sysfs.
 //
 // # Promises
 //
@@ -16,12 +16,15 @@
 //
 // Taking a line asks every chip for the name of each of its lines, some sixty
 // ioctls on a Raspberry Pi; driving one is one ioctl. A transfer on a dead bus
-// returns after 0.4 s.
+// returns after 0.4 s. A level (sysfs PWM) is one write of a file, which a chip of the
+// SoC takes at once; one behind a bus may hold its caller as long as its kernel
+// driver waits: for a PCA9685 there is board/expander.
 //
 // # Power loss
 //
 // Nothing is stored. When the process ends its lines go back to the kernel:
-// Raspberry Pi OS leaves their levels, mainline makes them inputs.
+// Raspberry Pi OS leaves their levels, mainline makes them inputs. PWM channels stay
+// exported, and on as they were.
 //
 // Everything goes through one seam, the kernel struct, so that tests can look at
 // the bytes of each request on machines that have no lines.

@@ -26,6 +26,7 @@ type machine struct {
 	open     map[int]any // *chip, *request, *adapter
 	next     int
 
+	pwm      *sysfs   // nil: there is no PWM chip
 	requests [][]byte // every GET_LINE request, as it was sent
 	calls    []uint   // every ioctl's number
 }
@@ -88,6 +89,9 @@ func (m *machine) kernel() kernel {
 		close:    m.close,
 		ioctl:    m.ioctl,
 		ioctlInt: m.ioctlInt,
+
+		readFile:  func(path string) ([]byte, error) { return m.pwm.read(path) },
+		writeFile: func(path, text string) error { return m.pwm.write(path, text) },
 	}
 }
 

@@ -1,6 +1,7 @@
 package linux
 
 import (
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -19,6 +20,9 @@ type kernel struct {
 	ioctl    func(fd int, request uint, arg unsafe.Pointer) error // arg points to the request's struct
 	ioctlInt func(fd int, request uint, arg int) error
 	sys      fs.FS // /sys
+
+	readFile  func(path string) ([]byte, error)
+	writeFile func(path, text string) error // of a file that is there, in one write
 }
 
 func system() kernel {
@@ -30,7 +34,19 @@ func system() kernel {
 		ioctl:    ioctl,
 		ioctlInt: unix.IoctlSetInt,
 		sys:      os.DirFS("/sys"),
+
+		readFile:  os.ReadFile,
+		writeFile: writeFile,
 	}
+}
+
+func writeFile(path, text string) error {
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(text)
+	return errors.Join(err, f.Close())
 }
 
 // ioctl repeats a call that a signal interrupted; Go's own preemption signals do

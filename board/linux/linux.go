@@ -23,8 +23,9 @@ const (
 // Driver is the board this process runs on. Its pins hold the lines; it only
 // remembers which output has which, so it is used by one goroutine at a time.
 type Driver struct {
-	k    kernel
-	held map[spot]board.LineSpec
+	k     kernel
+	held  map[spot]board.LineSpec
+	taken map[string]bool // the PWM channels that this process has
 }
 
 // New is the real board. It opens nothing yet, so it cannot fail.

@@ -48,7 +48,10 @@ func TestConformance(t *testing.T) {
 			},
 			NoLine: "GPIO99",
 			Bus:    "1", NoBus: "9", Address: 0x60, Absent: 0x10,
+			PWM:   "pwmchip0:1",
+			Share: func(string) board.Percent { return m.pwm.channels[1].share() },
 		}
+		m.pwm = &sysfs{channels: []*pwmChannel{{}, {}}}
 		again := r
 		r.Again = func() boardtest.Rig { return again }
 		t.Cleanup(func() {

@@ -3,6 +3,8 @@ package sim
 import (
 	"errors"
 	"time"
+
+	"actuatord/board"
 )
 
 // FailOuts makes the next n Outs on a line fail with err. If moving, the line
@@ -36,6 +38,13 @@ func (d *Driver) Level(line string) (on, driven bool) {
 	defer d.mu.Unlock()
 	l := d.line(line)
 	return bool(l.level), l.driven
+}
+
+// Percent answers how much of the time a line for levels is on.
+func (d *Driver) Percent(line string) board.Percent {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.line(line).percent
 }
 
 // High answers the level on the wire, which an active-low line inverts.

@@ -4,7 +4,9 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"math"
 	"os"
+	"strconv"
 	"sync"
 	"syscall"
 	"time"
@@ -31,8 +33,9 @@ type Driver struct {
 type line struct {
 	held    string // the consumer that has it; empty: nobody
 	level   gpio.Level
-	driven  bool // it was an output at least once
-	inverts bool // its last holder was active-low
+	percent board.Percent // of a line for levels
+	driven  bool          // it was an output at least once
+	inverts bool          // its last holder was active-low
 	outs    fault
 	opens   fault
 	moving  bool // an Out that fails moves the line nonetheless
@@ -94,9 +97,23 @@ func endLine(f *os.File) error {
 type Event struct {
 	At     time.Time `json:"at"`
 	Target string    `json:"target"`
-	Level  string    `json:"level,omitempty"` // "on" or "off"
-	Write  string    `json:"write,omitempty"` // register:bytes in hex, such as "40:0fff"
-	Cause  string    `json:"cause"`           // a message id, or a word such as "safe", "lease", "local"
+	Level  string    `json:"level,omitempty"`   // "on" or "off"
+	Of     *Percent  `json:"percent,omitempty"` // of a level target: how much
+	Write  string    `json:"write,omitempty"`   // register:bytes in hex, such as "40:0fff"
+	Cause  string    `json:"cause"`             // a message id, or a word such as "safe", "lease", "local"
+}
+
+// Percent is a board.Percent, which in JSON is a number such as 12.5.
+type Percent board.Percent
+
+// MarshalJSON writes p.
+func (p Percent) MarshalJSON() ([]byte, error) { return []byte(board.Percent(p).String()), nil }
+
+// UnmarshalJSON reads what MarshalJSON wrote.
+func (p *Percent) UnmarshalJSON(text []byte) error {
+	f, err := strconv.ParseFloat(string(text), 64)
+	*p = Percent(math.Round(f * 100))
+	return err
 }
 
 // write appends e in one write(2), so that two processes' lines never mix.
@@ -123,8 +140,19 @@ func (d *Driver) line(name string) *line {
 // Output takes a line and writes its first level, with cause "safe": a line is
 // only ever taken at its safe level.
 func (d *Driver) Output(spec board.LineSpec, level gpio.Level) (gpio.PinIO, error) {
+	return d.take(&pin{spec: spec}, level, board.Percent(0))
+}
+
+// PWM takes a line for levels likewise. Every line can do it.
+func (d *Driver) PWM(spec board.PWMSpec, duty gpio.Duty) (gpio.PinIO, error) {
+	p := &pin{spec: board.LineSpec{Target: spec.Target, Line: spec.Line, Consumer: spec.Consumer}, pwm: true}
+	return d.take(p, gpio.Level(duty > 0), board.PercentOf(duty))
+}
+
+func (d *Driver) take(p *pin, level gpio.Level, percent board.Percent) (gpio.PinIO, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	spec := p.spec
 	l := d.line(spec.Line)
 	l.touched++
 	fail := func(kind board.LineFault, err error) (gpio.PinIO, error) {
@@ -139,11 +167,13 @@ func (d *Driver) Output(spec board.LineSpec, level gpio.Level) (gpio.PinIO, erro
 	if l.held != "" {
 		return fail(board.LineBusy, syscall.EBUSY)
 	}
-	if err := d.write(Event{Target: spec.Target, Level: word(level), Cause: board.CauseSafe}); err != nil {
+	p.cause = board.CauseSafe
+	if err := d.write(p.event(level, percent)); err != nil {
 		return fail(board.LineIO, err)
 	}
-	l.held, l.level, l.driven, l.inverts = spec.Consumer, level, true, spec.ActiveLow
-	return &pin{d: d, l: l, spec: spec}, nil
+	l.held, l.level, l.percent, l.driven, l.inverts = spec.Consumer, level, percent, true, spec.ActiveLow
+	p.d, p.l = d, l
+	return p, nil
 }
 
 func word(l gpio.Level) string {
@@ -179,8 +209,8 @@ func (d *Driver) Close() error {
 	return d.trace.Close()
 }
 
-// out is a pin's Out.
-func (d *Driver) out(p *pin, level gpio.Level) error {
+// out is a pin's Out, or its PWM.
+func (d *Driver) out(p *pin, level gpio.Level, percent board.Percent) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	l := p.l
@@ -192,12 +222,12 @@ func (d *Driver) out(p *pin, level gpio.Level) error {
 		return fail(os.ErrClosed)
 	}
 	err := l.outs.take()
-	if l.level != level && (err == nil || l.moving) {
+	if (l.level != level || l.percent != percent) && (err == nil || l.moving) {
 		// The line in the file is the movement: without it nothing has moved.
-		if werr := d.write(Event{Target: p.spec.Target, Level: word(level), Cause: p.cause}); werr != nil {
+		if werr := d.write(p.event(level, percent)); werr != nil {
 			return fail(werr)
 		}
-		l.level = level
+		l.level, l.percent = level, percent
 	}
 	if err != nil {
 		return fail(err)
