@@ -1,6 +1,7 @@
 package board
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -22,6 +23,30 @@ const Full Percent = 10000
 func (p Percent) String() string {
 	s := fmt.Sprintf("%d.%02d", p/100, p%100)
 	return strings.TrimSuffix(strings.TrimRight(s, "0"), ".")
+}
+
+// What ParsePercent answers to what is none.
+var (
+	ErrPercent      = errors.New("no number with at most two decimals")
+	ErrPercentRange = errors.New("not from 0 to 100")
+)
+
+// ParsePercent reads a number as people write it: digits, and perhaps a point and one
+// or two more. What could be written shorter is the same: 30, 30.0 and 30.00.
+func ParsePercent(s string) (Percent, error) {
+	digits, below := strings.CutPrefix(s, "-")
+	whole, rest, point := strings.Cut(digits, ".")
+	if whole == "" || point && (rest == "" || len(rest) > 2) || strings.Trim(whole+rest, "0123456789") != "" {
+		return 0, ErrPercent
+	}
+	n, err := strconv.ParseUint(whole+(rest + "00")[:2], 10, 64)
+	if err != nil || n > uint64(Full) || below && n > 0 {
+		return 0, ErrPercentRange
+	}
+	if below {
+		return 0, ErrPercent // -0 is nothing that anybody means
+	}
+	return Percent(n), nil
 }
 
 // Duty is p as periph has it. PercentOf is its inverse.

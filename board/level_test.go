@@ -1,6 +1,7 @@
 package board_test
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -130,6 +131,24 @@ func TestPercent(t *testing.T) {
 	for p, want := range map[board.Percent]string{0: "0", 1: "0.01", 50: "0.5", 100: "1", 1250: "12.5", 3000: "30", 9999: "99.99", board.Full: "100"} {
 		if p.String() != want || board.PercentOf(p.Duty()) != p {
 			t.Errorf("%d is written %s and comes back as %d", p, p, board.PercentOf(p.Duty()))
+		}
+	}
+}
+
+func TestParsePercent(t *testing.T) {
+	for s, want := range map[string]board.Percent{"0": 0, "0.0": 0, "0.05": 5, "0.5": 50, "30": 3000, "30.00": 3000, "12.5": 1250, "100": board.Full, "100.00": board.Full} {
+		if got, err := board.ParsePercent(s); got != want || err != nil {
+			t.Errorf("%q: %v, %v", s, got, err)
+		}
+	}
+	for _, s := range []string{"", ".", "5.", ".5", "0.001", "1e2", "+5", "-0", "-", "1_0", "0x1", "nan", "inf", " 5", "5 ", "5%", "1.2.3", "-.5"} {
+		if got, err := board.ParsePercent(s); !errors.Is(err, board.ErrPercent) {
+			t.Errorf("%q: %v, %v; want it to be no number", s, got, err)
+		}
+	}
+	for _, s := range []string{"100.01", "101", "-1", "-0.01", "99999999999999999999", "1844674407370955162"} {
+		if got, err := board.ParsePercent(s); !errors.Is(err, board.ErrPercentRange) {
+			t.Errorf("%q: %v, %v; want it out of range", s, got, err)
 		}
 	}
 }

@@ -18,7 +18,7 @@ type Config struct {
 	Clock   Clock
 	Journal Journal
 	Board   Board
-	Profile board.Profile // the [[output]], [[register]] and [[expander]] tables
+	Profile board.Profile // the [[output]], [[level]], [[register]] and [[expander]] tables
 	Default Default
 
 	// Warnings name what is allowed but unwise, one sentence each with its
@@ -132,8 +132,8 @@ func parse(text []byte) (Config, Problems) {
 		Default: r.fallback(),
 	}
 	r.unknownTables()
-	if len(c.Profile.Outputs) == 0 && len(c.Profile.Registers) == 0 {
-		r.warn(1, "there is no [[output]] and no [[register]]: every command will be refused")
+	if len(c.Profile.Outputs) == 0 && len(c.Profile.Levels) == 0 && len(c.Profile.Registers) == 0 {
+		r.warn(1, "there is no [[output]], no [[level]] and no [[register]]: every command will be refused")
 	}
 	c.Warnings = r.sortedWarnings()
 	sort.Stable(byPlace(r.problems))

@@ -39,6 +39,7 @@ func TestReference(t *testing.T) {
 		Outputs: []board.Output{{Name: "pump", Line: "GPIO17", MaxOn: 10 * time.Minute}},
 		Registers: []board.Register{{Name: "dac", Bus: "1", Address: 0x60, Registers: []byte{0x40}, Verify: true, Repeatable: true,
 			Safe: &board.SafeWrite{Register: 0x40, Bytes: []byte{0, 0}}}},
+		Levels:    []board.PWM{{Name: "fan", Line: "pwmchip0:1", Frequency: 25000, MaxOn: 10 * time.Minute}},
 		Expanders: []board.Expander{{Name: "relays", Bus: "1", Address: 0x20, Chip: board.MCP23017, Verify: true}},
 	}
 	if !reflect.DeepEqual(got, want) {
@@ -72,7 +73,7 @@ func TestReferenceIsComplete(t *testing.T) {
 	r.board()
 	r.fallback()
 	r.profile()
-	if len(r.problems) != 8 || len(r.tables) != 8 {
+	if len(r.problems) != 9 || len(r.tables) != 9 {
 		t.Fatalf("%d tables, faults: %v", len(r.tables), r.problems)
 	}
 	for _, p := range r.problems {
@@ -92,7 +93,7 @@ func TestDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := defaults()
-	want.Warnings = []string{"line 1: there is no [[output]] and no [[register]]: every command will be refused"}
+	want.Warnings = []string{"line 1: there is no [[output]], no [[level]] and no [[register]]: every command will be refused"}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
 	}
@@ -102,6 +103,7 @@ func TestDefaults(t *testing.T) {
 func TestValues(t *testing.T) {
 	const out = "[[output]]\nname = \"a\"\nline = \"GPIO1\"\nmax_on = \"1s\"\n"
 	const reg = "[[register]]\nname = \"r\"\nbus = \"1\"\naddress = 0x60\nregisters = [1]\n"
+	const lev = "[[level]]\nname = \"f\"\nline = \"pwmchip0:0\"\nfrequency = \"1kHz\"\nmax_on = \"1s\"\n"
 	const expander = "[[expander]]\nname = \"x\"\nbus = \"1\"\nchip = \"pcf8574\"\naddress = 0x27\n"
 	output := func(c Config) board.Output { return c.Profile.Outputs[0] }
 	register := func(c Config) board.Register { return c.Profile.Registers[0] }
@@ -145,6 +147,12 @@ func TestValues(t *testing.T) {
 		{reg + "max_age = '5m'", func(c Config) any { return register(c).MaxAge }, 5 * time.Minute},
 		{reg + "[register.safe]\nregister = 255\nbytes = 'AB'", func(c Config) any { return *register(c).Safe }, board.SafeWrite{Register: 255, Bytes: []byte{0xab}}},
 		{strings.NewReplacer("'r'", "'q'", `"r"`, `"q"`).Replace(reg) + reg + "[register.safe]\nregister = 1\nbytes = '00'", func(c Config) any { return c.Profile.Registers[0].Safe == nil && c.Profile.Registers[1].Safe != nil }, true},
+		{lev, func(c Config) any { return c.Profile.Levels[0] }, board.PWM{Name: "f", Line: "pwmchip0:0", Frequency: 1000, MaxOn: time.Second}},
+		{lev + "safe = 12.5\nmax_age = '1h'", func(c Config) any { return c.Profile.Levels[0].Safe }, board.Percent(1250)},
+		{lev + "safe = 100", func(c Config) any { return c.Profile.Levels[0].Safe }, board.Full},
+		{strings.Replace(lev, "1kHz", "50Hz", 1), func(c Config) any { return c.Profile.Levels[0].Frequency }, 50},
+		{strings.NewReplacer("pwmchip0:0", "x:15", "1kHz", "200Hz").Replace(lev) + strings.NewReplacer("pcf8574", "pca9685", "0x27", "0x41").Replace(expander),
+			func(c Config) any { return c.Profile.Levels[0].Line }, "x:15"},
 		{expander, func(c Config) any { return c.Profile.Expanders[0] }, board.Expander{Name: "x", Bus: "1", Address: 0x27, Chip: board.PCF8574, Verify: true}},
 		{expander + "verify = false", func(c Config) any { return c.Profile.Expanders[0].Verify }, false},
 		{"[[output]]\nname='a'\nline='x:7'\n" + expander, func(c Config) any { return c.Profile.Outputs[0].Line }, "x:7"},
@@ -180,6 +188,11 @@ name = "b"
 line = "GPIO2"
 max_on = "none"
 
+[[level]]
+name = "d"
+line = "pwmchip0:0"
+frequency = "1kHz"
+
 [[output]]
 name = "c"
 line = "GPIO3"
@@ -194,7 +207,8 @@ trace = "/tmp/trace"
 	want := []string{
 		`line 1: output "a" has no max_on, so it may stay on for ever; set one, or max_on = "none" if that is meant`,
 		`line 5: register "r" has no list of registers, so commands may write any of them`,
-		`line 21: board.trace is only written with driver = "sim"`,
+		`line 15: level "d" has no max_on, so it may stay away from its safe level for ever; set one, or max_on = "none" if that is meant`,
+		`line 26: board.trace is only written with driver = "sim"`,
 	}
 	if !slices.Equal(c.Warnings, want) {
 		t.Errorf("got  %q\nwant %q", c.Warnings, want)

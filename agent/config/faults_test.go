@@ -10,6 +10,7 @@ import (
 const (
 	anOutput   = "[[output]]\nname = \"pump\"\nline = \"GPIO17\"\n" // three lines: what follows is on line 4
 	aRegister  = "[[register]]\nname = \"dac\"\nbus = \"1\"\naddress = 0x60\n"
+	aLevel     = "[[level]]\nname = \"f\"\nline = \"pwmchip0:0\"\n"
 	anExpander = "[[expander]]\nname = \"x\"\nbus = \"1\"\nchip = \"mcp23017\"\n"
 	portRule   = "must be a whole number from 1 to 65535, without quotes"
 	pathRule   = "must be an absolute path"
@@ -24,7 +25,7 @@ const (
 	rejectRule = `must be "hold", "complete", or how long to hold before completing, from 1s to 48h, such as "1h"`
 	listRule   = "must list registers from 0 to 255, each once, such as [0x40, 0x41]"
 	bytesRule  = `must be hex digits in quotes, two for each of 1 to 32 bytes, such as "0fff"`
-	tablesRule = "is not known; the tables are [hub], [clock], [journal], [board], [[output]], [[register]], [[expander]] and [default]"
+	tablesRule = "is not known; the tables are [hub], [clock], [journal], [board], [[output]], [[level]], [[register]], [[expander]] and [default]"
 	hubKeys    = "the keys here are connection_string_file, ca_file, proxy, mqtt_port, websocket_port, https_port, keep_alive, fallback_after, poll_every, settle_visits, on_unrejectable"
 	outputKeys = "the keys here are name, line, active, drive, safe, max_on, min_off, interlock, max_age"
 )
@@ -145,6 +146,23 @@ func TestFaults(t *testing.T) {
 		{aRegister + "[register.safe]\nregister = 1", `line 5: register.safe.bytes: is missing: ` + wantSafe},
 		{aRegister + "safe = {register = 1, bytes = '00', reg = 2}", `line 5: register.safe.reg: is not known; the keys here are register, bytes`},
 		{aRegister + "max_age = 0", `line 5: register.max_age = 0: ` + maxAgeRule},
+
+		{"[[level]]\nline = 'pwmchip0:0'\nfrequency = '1kHz'", `line 1: level.name: …`},
+		{"[[level]]\nname = 'f'\nfrequency = '1kHz'", `line 1: level.line: must be a line of an expander…`},
+		{"[[level]]\nname = 'f'\nline = 'GPIO18'\nfrequency = '1kHz'", `line 3: level.line = "GPIO18": must be a line of an expander…`},
+		{"[[level]]\nname = 'f'\nline = 18\nfrequency = '1kHz'", `line 3: level.line = 18: ` + wantLevelLine},
+		{"[[level]]\nname = 'f'\nline = 'pwmchip0:0'", `line 1: level.frequency: is required…`},
+		{aLevel + "frequency = 200", `line 4: level.frequency = 200: ` + wantFrequency},
+		{aLevel + "frequency = '200'", `line 4: level.frequency = "200": ` + wantFrequency},
+		{aLevel + "frequency = '0Hz'", `line 4: level.frequency = "0Hz": ` + wantFrequency},
+		{aLevel + "frequency = '1.5kHz'", `line 4: level.frequency = "1.5kHz": ` + wantFrequency},
+		{aLevel + "frequency = '2000kHz'", `line 4: level.frequency = "2000kHz": must be from 1Hz to 1000000Hz here`},
+		{aLevel + "frequency = '1kHz'\nsafe = '0'", `line 5: level.safe = "0": ` + wantPercent},
+		{aLevel + "frequency = '1kHz'\nsafe = 100.01", `line 5: level.safe = 100.01: ` + wantPercent},
+		{aLevel + "frequency = '1kHz'\nsafe = -1", `line 5: level.safe = -1: ` + wantPercent},
+		{aLevel + "frequency = '1kHz'\nsafe = 0.001", `line 5: level.safe = 0.001: ` + wantPercent},
+		{aLevel + "frequency = '1kHz'\nsafe = true", `line 5: level.safe = true: ` + wantPercent},
+		{aLevel + "frequency = '1kHz'\nmax_on = 5", `line 5: level.max_on = 5: ` + maxOnRule},
 
 		{"[[expander]]\nbus = '1'\nchip = 'pcf8574'\naddress = 0x20", `line 1: expander.name: …`},
 		{anExpander + "address = 0x28", `line 5: expander.address = 0x28: a mcp23017 has…`},

@@ -19,13 +19,17 @@ const (
 // noLimit is how the file says that there is no limit on purpose.
 const noLimit = "none"
 
-// profile reads the outputs, expanders and registers, and then asks package board
+// profile reads the outputs, levels, expanders and registers, and then asks package board
 // what is wrong with them together.
 func (r *reader) profile() board.Profile {
 	var p board.Profile
-	tables := map[string][]*section{"output": r.several("output"), "expander": r.several("expander"), "register": r.several("register")}
+	tables := map[string][]*section{"output": r.several("output"), "level": r.several("level"), "expander": r.several("expander"), "register": r.several("register")}
 	for _, s := range tables["output"] {
 		p.Outputs = append(p.Outputs, s.output())
+		s.done()
+	}
+	for _, s := range tables["level"] {
+		p.Levels = append(p.Levels, s.level())
 		s.done()
 	}
 	for _, s := range tables["expander"] {

@@ -9,7 +9,7 @@ import (
 	"actuatord/board"
 )
 
-// Outputs gives every output and register of a file whose safe level is beyond
+// Outputs gives every output, level and register of a file whose safe level is beyond
 // doubt, even if the rest of the file is faulty or no TOML at all. Of a valid
 // file it gives exactly the profile that [Parse] gives.
 //
@@ -17,6 +17,8 @@ import (
 // unknown key that is one of them misspelt: a wrong guess there would drive it the
 // wrong way. A fault anywhere else costs only that key, a name that is missing
 // or taken is replaced by the line. Of two outputs on one line the first counts.
+//
+// A level needs a line, a frequency and no fault in either nor in safe.
 //
 // An expander needs all but verify, which is false where it cannot be read: safe
 // levels are then written and believed. Of two under one name or at one place
@@ -55,7 +57,19 @@ func outputs(r *reader) board.Profile {
 			p.Outputs = append(p.Outputs, o)
 		}
 	}
+	for _, s := range r.several("level") {
+		w := s.level()
+		s.done()
+		if w.Line == "" || s.bad["line"] || s.bad["frequency"] || s.bad["safe"] {
+			continue
+		}
+		if name, ok := admit(w.Name, w.Line); ok {
+			w.Name = name
+			p.Levels = append(p.Levels, w)
+		}
+	}
 	p.Expanders = expanders(r.several("expander"))
+	p.Levels = tunable(p)
 	for _, s := range r.several("register") {
 		g := s.register()
 		s.done()
@@ -72,6 +86,20 @@ func outputs(r *reader) board.Profile {
 		}
 	}
 	return p
+}
+
+// tunable gives the levels whose frequency can be had, and of those on one chip those
+// that have the first one's: another would be wrong for one of the two.
+func tunable(p board.Profile) []board.PWM {
+	var found []board.PWM
+	for _, w := range p.Levels {
+		try := board.Profile{Levels: append(slices.Clone(found), w), Expanders: p.Expanders}
+		wrong := func(f board.ProfileFault) bool { return f.Table == "level" && f.Key == "frequency" }
+		if !slices.ContainsFunc(try.Check(), wrong) {
+			found = append(found, w)
+		}
+	}
+	return found
 }
 
 // expanders gives those that are beyond doubt.

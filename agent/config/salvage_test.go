@@ -32,6 +32,9 @@ func brief(p board.Profile) string {
 		}
 		all = append(all, s)
 	}
+	for _, w := range p.Levels {
+		all = append(all, fmt.Sprintf("%s %s %dHz %v", w.Name, w.Line, w.Frequency, w.Safe))
+	}
 	for _, e := range p.Expanders {
 		all = append(all, fmt.Sprintf("%s %s %#x %s %v", e.Name, e.Bus, e.Address, e.Chip, e.Verify))
 	}
@@ -43,6 +46,8 @@ func brief(p board.Profile) string {
 func TestOutputs(t *testing.T) {
 	const lamp = "[[output]]\nname = 'lamp'\nline = 'GPIO5'\nactive = 'low'\nsafe = 'on'\n"
 	const relay = "[[output]]\nname = 'relay'\nline = 'x:3'\n"
+	const dim = "[[level]]\nname = 'dim'\nline = 'pwmchip0:0'\nfrequency = '1kHz'\nsafe = 12.5\n"
+	const pca = "[[expander]]\nname = 'y'\nbus = '1'\nchip = 'pca9685'\naddress = 0x41\n"
 	const aChip = "[[expander]]\nname = 'x'\nbus = '1'\nchip = 'pcf8574'\naddress = 0x20\n"
 	const lampBrief = "lamp GPIO5 low on"
 	for _, tt := range []struct{ name, text, want string }{
@@ -70,6 +75,15 @@ func TestOutputs(t *testing.T) {
 		{"no address", "[[register]]\nname = 'dac'\nbus = '1'\n" + lamp, lampBrief},
 		{"no bus", "[[register]]\nname = 'dac'\naddress = 1\n" + lamp, lampBrief},
 
+		{"level", dim, "dim pwmchip0:0 1000Hz 12.5"},
+		{"level with a faulty limit", dim + "max_on = 3", "dim pwmchip0:0 1000Hz 12.5"},
+		{"level with a faulty frequency", strings.Replace(dim, "1kHz", "1k", 1) + lamp, lampBrief},
+		{"level without a frequency that can be had", strings.Replace(dim, "1kHz", "9000kHz", 1) + lamp, lampBrief},
+		{"level with a faulty safe", strings.Replace(dim, "12.5", "'12.5'", 1) + lamp, lampBrief},
+		{"level without a line", strings.Replace(dim, "line", "lin", 1) + lamp, lampBrief},
+		{"levels of two frequencies on a chip", pca + strings.NewReplacer("pwmchip0:0", "y:0", "1kHz", "200Hz").Replace(dim) + strings.NewReplacer("pwmchip0:0", "y:1", "'dim'", "'dom'").Replace(dim),
+			"dim y:0 200Hz 12.5, y 1 0x41 pca9685 true"},
+		{"level in a broken file", "x\n" + dim + "max_on = 3m", "dim pwmchip0:0 1000Hz 12.5"},
 		{"expander", relay + aChip, "relay x:3 off, x 1 0x20 pcf8574 true"},
 		{"expander with a faulty verify", relay + aChip + "verify = 'no'", "relay x:3 off, x 1 0x20 pcf8574 false"},
 		{"expander with an unknown key", relay + aChip + "colour = 'red'", "relay x:3 off, x 1 0x20 pcf8574 true"},
@@ -155,8 +169,8 @@ func TestOutputsLineByLine(t *testing.T) {
 		if head {
 			table = line
 		}
-		critical := head || key == "line" || key == "active" || key == "drive" || key == "safe" || key == "bus" || key == "address" || key == "chip" || key == "name" && table == "[[expander]]"
-		if n := len(p.Outputs) + len(p.Registers) + len(p.Expanders); !critical && n != 3 || n < 2 {
+		critical := head || key == "line" || key == "active" || key == "drive" || key == "safe" || key == "bus" || key == "address" || key == "chip" || key == "frequency" || key == "name" && table == "[[expander]]"
+		if n := len(p.Outputs) + len(p.Levels) + len(p.Registers) + len(p.Expanders); !critical && n != 4 || n < 3 {
 			t.Errorf("line %d spoilt (%s): %s", i+1, line, brief(p))
 		}
 		if key == "" && !head && !reflect.DeepEqual(p, whole) {
