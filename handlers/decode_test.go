@@ -21,6 +21,10 @@ func profile() board.Profile {
 			{Name: "lamp", Line: "GPIO19"},
 			{Name: "fan", Line: "GPIO20", SafeOn: true, MaxAge: time.Minute},
 		},
+		Levels: []board.PWM{
+			{Name: "dim", Line: "pwmchip0:0", Frequency: 1000, Safe: 2000, MaxOn: time.Minute, MaxAge: time.Hour},
+			{Name: "vent", Line: "pwmchip0:1", Frequency: 1000},
+		},
 		Registers: []board.Register{
 			{Name: "dac", Bus: "1", Address: 0x60, Registers: []byte{0x40, 0x41}, Repeatable: true,
 				Safe: &board.SafeWrite{Register: 0x40, Bytes: []byte{0, 0}}, MaxAge: 2 * time.Minute},
@@ -35,6 +39,8 @@ var (
 	noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 	cest = time.Date(2026, 11, 23, 12, 0, 0, 500_000_000, time.FixedZone("", 2*3600))
 )
+
+func percent(p command.Percent) *command.Percent { return &p }
 
 // want fills in what every decoded command has.
 func want(c command.Command) command.Command {
@@ -57,6 +63,9 @@ func TestDecode(t *testing.T) {
 		{`{"target":"pump","action":"on","for":"1h30m"}`, command.Command{Target: "pump", Action: "on", For: 90 * time.Minute}},
 		{`{"target":"pump","action":"on","for":"1.5s"}`, command.Command{Target: "pump", Action: "on", For: 1500 * time.Millisecond}},
 		{`{"target":"dac","action":"write","register":64,"bytes":"0fFF"}`, command.Command{Target: "dac", Action: "write", Address: 64, Bytes: []byte{0x0f, 0xff}}},
+		{`{"target":"dim","action":"set","percent":30}`, command.Command{Target: "dim", Action: "set", Percent: percent(3000)}},
+		{`{"target":"dim","action":"set","percent":12.50}`, command.Command{Target: "dim", Action: "set", Percent: percent(1250)}},
+		{`{"target":"dim","action":"set","percent":0,"for":"1s"}`, command.Command{Target: "dim", Action: "set", Percent: percent(0), For: time.Second}},
 		{`{"target":"all","action":"safe"}`, command.Command{Target: "all", Action: "safe"}},
 		{`{"target":"Pümpe","action":"on"}`, command.Command{Target: "Pümpe", Action: "on"}},
 		{`{"target":"pump","action":"on","sent":"2026-11-23T12:00:00Z","expires":"2026-11-23T12:00:00.5+02:00","id":"a-Z0:.+%_#*?!(),=@;$'"}`,
@@ -88,7 +97,7 @@ func TestDecode(t *testing.T) {
 // with the sentence its sender gets.
 func TestDecodeRefusals(t *testing.T) {
 	const ex = `send one JSON object, such as {"target":"pump","action":"on"}`
-	const fields = `the fields are target, action, for, register, bytes, expires, sent, id, meta`
+	const fields = `the fields are target, action, for, percent, register, bytes, expires, sent, id, meta`
 	field := func(rest string) string { return `{"target":"pump","action":"on",` + rest + `}` }
 	for _, tt := range []struct {
 		name, payload string
@@ -138,11 +147,17 @@ func TestDecodeRefusals(t *testing.T) {
 		{"no action", `{"target":"pump"}`, command.BadValue, `the field "action" is missing; ` + ex},
 		{"action log", `{"target":"log","action":"log"}`, command.UnknownAction, `"log" is no action that can be sent; ` + ex},
 
-		{"target null", `{"target":null,"action":"on"}`, command.BadValue, `the field "target" is null; send the name of an output or register, or "all"`},
-		{"target empty", `{"target":"","action":"on"}`, command.BadValue, `the field "target" is ""; send the name of an output or register, or "all"`},
-		{"target list", `{"target":["pump"],"action":"on"}`, command.BadValue, `the field "target" is an array; send the name of an output or register, or "all"`},
-		{"target control", `{"target":"pump\n","action":"on"}`, command.BadValue, `the field "target" is "pump\n"; send the name of an output or register, or "all"`},
-		{"target long", `{"target":"` + strings.Repeat("p", 65) + `","action":"on"}`, command.BadValue, `the field "target" is "` + strings.Repeat("p", 40) + `"...; send the name of an output or register, or "all"`},
+		{"percent text", `{"target":"dim","action":"set","percent":"30"}`, command.BadValue, `the field "percent" is "30"; send a number from 0 to 100 with at most two decimals, such as 30 or 12.5`},
+		{"percent fine", `{"target":"dim","action":"set","percent":29.999}`, command.BadValue, `the field "percent" is the number 29.999; send a number from 0 to 100 with at most two decimals, such as 30 or 12.5`},
+		{"percent power", `{"target":"dim","action":"set","percent":3e1}`, command.BadValue, `the field "percent" is the number 3e1; send a number from 0 to 100 with at most two decimals, such as 30 or 12.5`},
+		{"percent null", `{"target":"dim","action":"set","percent":null}`, command.BadValue, `the field "percent" is null; send a number from 0 to 100 with at most two decimals, such as 30 or 12.5`},
+		{"percent more", `{"target":"dim","action":"set","percent":100.01}`, command.OutOfRange, `the field "percent" is the number 100.01; send a number from 0 to 100 with at most two decimals, such as 30 or 12.5`},
+		{"percent less", `{"target":"dim","action":"set","percent":-1}`, command.OutOfRange, `the field "percent" is the number -1; send a number from 0 to 100 with at most two decimals, such as 30 or 12.5`},
+		{"target null", `{"target":null,"action":"on"}`, command.BadValue, `the field "target" is null; send the name of an output, level or register, or "all"`},
+		{"target empty", `{"target":"","action":"on"}`, command.BadValue, `the field "target" is ""; send the name of an output, level or register, or "all"`},
+		{"target list", `{"target":["pump"],"action":"on"}`, command.BadValue, `the field "target" is an array; send the name of an output, level or register, or "all"`},
+		{"target control", `{"target":"pump\n","action":"on"}`, command.BadValue, `the field "target" is "pump\n"; send the name of an output, level or register, or "all"`},
+		{"target long", `{"target":"` + strings.Repeat("p", 65) + `","action":"on"}`, command.BadValue, `the field "target" is "` + strings.Repeat("p", 40) + `"...; send the name of an output, level or register, or "all"`},
 		{"action bool", `{"target":"pump","action":true}`, command.BadValue, `the field "action" is true; send an action, such as "on"`},
 		{"action object", `{"target":"pump","action":{}}`, command.BadValue, `the field "action" is an object; send an action, such as "on"`},
 

@@ -25,5 +25,6 @@
 // # Reading it
 //
 // decode.go walks the JSON; fields.go reads one field each; table.go finds the
-// target; output.go, register.go and log.go hold one kind of target each.
+// target; output.go, level.go, register.go and log.go hold one kind of target
+// each.
 package handlers

@@ -12,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	"actuatord/agent/command"
+	"actuatord/board"
 )
 
 const (
@@ -26,9 +27,10 @@ const idPunctuation = `-:.+%_#*?!(),=@;$'`
 
 // What would be right in each field, as the refusals say it.
 const (
-	wantTarget   = `the name of an output or register, or "all"`
+	wantTarget   = `the name of an output, level or register, or "all"`
 	wantAction   = `an action, such as "on"`
 	wantFor      = `a duration with its unit as a string, such as "200ms", "10s" or "1h30m"`
+	wantPercent  = `a number from 0 to 100 with at most two decimals, such as 30 or 12.5`
 	wantRegister = `a whole number from 0 to 255, in decimal`
 	wantBytes    = `hex digits as a string, two for each byte, such as "0fff"`
 	wantTime     = `a date as RFC 3339, such as "2026-11-23T08:00:00Z"`
@@ -37,7 +39,7 @@ const (
 
 // fieldNames are all fields a command can have, in the order of the docs.
 func fieldNames() []string {
-	return []string{"target", "action", "for", "register", "bytes", "expires", "sent", "id", "meta"}
+	return []string{"target", "action", "for", "percent", "register", "bytes", "expires", "sent", "id", "meta"}
 }
 
 // field reads one field of the command: its first token, and its text.
@@ -49,6 +51,8 @@ func (d *decoder) field(name string, tok json.Token, raw []byte) {
 		d.c.Action = d.word(name, tok, wantAction)
 	case "for":
 		d.c.For = d.duration(name, tok)
+	case "percent":
+		d.c.Percent = d.percent(name, tok)
 	case "register":
 		d.c.Address = d.register(name, tok)
 	case "bytes":
@@ -101,6 +105,23 @@ func (d *decoder) duration(name string, tok json.Token) time.Duration {
 		return 0
 	}
 	return v
+}
+
+// percent wants at most two decimals: what is finer no hardware here can do, and a
+// program that computes 29.999999999999996 meant something else.
+func (d *decoder) percent(name string, tok json.Token) *command.Percent {
+	number, ok := tok.(json.Number)
+	p, err := board.ParsePercent(string(number))
+	switch {
+	case ok && errors.Is(err, board.ErrPercentRange):
+		d.refuse(command.OutOfRange, `the field "%s" is %s; send %s`, name, describe(tok), wantPercent)
+		return nil
+	case !ok || err != nil:
+		d.bad(name, tok, wantPercent)
+		return nil
+	}
+	of := command.Percent(p)
+	return &of
 }
 
 // register wants an integer written as one: 64.0 and 6.4e1 are how a program

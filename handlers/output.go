@@ -56,17 +56,17 @@ func setOp(o board.Output, c command.Command) (command.Op, *command.Refusal) {
 	if op.On == o.SafeOn {
 		return op, command.Refuse(command.BadValue, `"for" bounds the time away from the safe level, and "%s" is the safe level of "%s"; leave "for" out`, c.Action, o.Name)
 	}
-	return op, checkFor(o, c.For)
+	return op, checkFor(o.Name, o.MaxOn, c.For)
 }
 
-// checkFor refuses a time that the output may not spend away from safe. A
+// checkFor refuses a time that the target may not spend away from safe. A
 // command made on this machine has not been through Decode.
-func checkFor(o board.Output, d time.Duration) *command.Refusal {
+func checkFor(name string, maxOn, d time.Duration) *command.Refusal {
 	if d < minFor {
 		return command.Refuse(command.OutOfRange, `"for" is %s; the shortest time is %s`, short(d), short(minFor))
 	}
-	if o.MaxOn > 0 && d > o.MaxOn {
-		return command.Refuse(command.OverMaxOn, `"for" is %s, and "%s" may be on for at most %s (max_on)`, short(d), o.Name, short(o.MaxOn))
+	if maxOn > 0 && d > maxOn {
+		return command.Refuse(command.OverMaxOn, `"for" is %s, and "%s" may be on for at most %s (max_on)`, short(d), name, short(maxOn))
 	}
 	return nil
 }
@@ -99,5 +99,5 @@ func pulseOp(o board.Output, c command.Command) (command.Op, *command.Refusal) {
 		}
 		return op, command.Refuse(command.OutOfRange, `"for" is %s, and a pulse lasts %s to %s; for longer send "%s" with "for"`, short(c.For), short(minFor), short(maxPulse), away)
 	}
-	return op, checkFor(o, c.For)
+	return op, checkFor(o.Name, o.MaxOn, c.For)
 }

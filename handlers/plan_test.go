@@ -55,7 +55,12 @@ func TestPlan(t *testing.T) {
 			Op:       command.Op{Kind: command.OpWrite, Target: "fifo", Register: 255, Bytes: []byte(strings.Repeat("\xab", 32))},
 			OnceOnly: true, Away: true, Touches: []string{"fifo"}}},
 		{`{"target":"all","action":"safe"}`, command.Plan{Op: command.Op{Kind: command.OpSafe, Target: "all"},
-			Touches: []string{"pump", "valve-1", "lamp", "fan", "dac"}}},
+			Touches: []string{"pump", "valve-1", "lamp", "fan", "dim", "vent", "dac"}}},
+		{`{"target":"dim","action":"set","percent":12.5,"for":"1m"}`, command.Plan{Op: command.Op{Kind: command.OpLevel, Target: "dim", Percent: 1250, For: time.Minute},
+			Away: true, Touches: []string{"dim"}, MaxAge: hour}},
+		{`{"target":"dim","action":"set","percent":20}`, command.Plan{Op: command.Op{Kind: command.OpLevel, Target: "dim", Percent: 2000}, Touches: []string{"dim"}, MaxAge: hour}},
+		{`{"target":"dim","action":"set","percent":0}`, command.Plan{Op: command.Op{Kind: command.OpLevel, Target: "dim"}, Away: true, Touches: []string{"dim"}, MaxAge: hour}},
+		{`{"target":"vent","action":"set","percent":0}`, command.Plan{Op: command.Op{Kind: command.OpLevel, Target: "vent"}, Touches: []string{"vent"}}},
 		{`{"target":"all","action":"read"}`, command.Plan{Op: command.Op{Kind: command.OpRead, Target: "all"}}},
 	} {
 		t.Run(tt.payload, func(t *testing.T) {
@@ -83,9 +88,9 @@ func TestPlanRefusals(t *testing.T) {
 		reason  command.Reason
 		detail  string
 	}{
-		{`{"target":"pmp","action":"on"}`, command.UnknownTarget, `there is no target "pmp"; targets are pump, valve-1, lamp, fan, dac, fifo, all`},
-		{`{"target":"Pump","action":"on"}`, command.UnknownTarget, `there is no target "Pump"; targets are pump, valve-1, lamp, fan, dac, fifo, all`},
-		{`{"target":"log","action":"on"}`, command.UnknownTarget, `there is no target "log"; targets are pump, valve-1, lamp, fan, dac, fifo, all`},
+		{`{"target":"pmp","action":"on"}`, command.UnknownTarget, `there is no target "pmp"; targets are pump, valve-1, lamp, fan, dim, vent, dac, fifo, all`},
+		{`{"target":"Pump","action":"on"}`, command.UnknownTarget, `there is no target "Pump"; targets are pump, valve-1, lamp, fan, dim, vent, dac, fifo, all`},
+		{`{"target":"log","action":"on"}`, command.UnknownTarget, `there is no target "log"; targets are pump, valve-1, lamp, fan, dim, vent, dac, fifo, all`},
 		{`{"target":"pump","action":"ON"}`, command.UnknownAction, `"pump" has no action "ON"; its actions are on, off, toggle, pulse`},
 		{`{"target":"pump","action":"write"}`, command.UnknownAction, `"pump" has no action "write"; its actions are on, off, toggle, pulse`},
 		{`{"target":"pump","action":"safe"}`, command.UnknownAction, `"pump" has no action "safe"; its actions are on, off, toggle, pulse`},
@@ -108,6 +113,15 @@ func TestPlanRefusals(t *testing.T) {
 		{`{"target":"pump","action":"pulse","for":"5001ms"}`, command.OutOfRange, `"for" is 5.001s, and a pulse lasts 1ms to 5s; for longer send "on" with "for"`},
 		{`{"target":"fan","action":"pulse","for":"1m"}`, command.OutOfRange, `"for" is 1m, and a pulse lasts 1ms to 5s; for longer send "off" with "for"`},
 		{`{"target":"pump","action":"toggle"}`, command.LevelUnknown, `the level of "pump" is not known, so there is nothing to toggle from; send "on" or "off"`},
+
+		{`{"target":"dim","action":"on"}`, command.UnknownAction, `"dim" has no action "on"; its actions are set`},
+		{`{"target":"pump","action":"set","percent":5}`, command.UnknownAction, `"pump" has no action "set"; its actions are on, off, toggle, pulse`},
+		{`{"target":"pump","action":"on","percent":5}`, command.BadValue, `the action "on" of "pump" takes no "percent"; leave it out`},
+		{`{"target":"all","action":"safe","percent":5}`, command.BadValue, `the action "safe" of "all" takes no "percent"; leave it out`},
+		{`{"target":"dim","action":"set"}`, command.BadValue, `the action "set" of "dim" needs "percent", a number from 0 to 100 with at most two decimals, such as 30 or 12.5`},
+		{`{"target":"dim","action":"set","percent":5,"register":1}`, command.BadValue, `the action "set" of "dim" takes no "register"; leave it out`},
+		{`{"target":"dim","action":"set","percent":20.0,"for":"1s"}`, command.BadValue, `"for" bounds the time away from the safe level, and 20 is the safe level of "dim"; leave "for" out`},
+		{`{"target":"dim","action":"set","percent":21,"for":"61s"}`, command.OverMaxOn, `"for" is 1m1s, and "dim" may be on for at most 1m (max_on)`},
 
 		{`{"target":"dac","action":"write","bytes":"00"}`, command.BadValue, `a write to "dac" needs "register", a whole number from 0 to 255, in decimal`},
 		{`{"target":"dac","action":"write","register":64}`, command.BadValue, `a write to "dac" needs "bytes", hex digits as a string, two for each byte, such as "0fff"`},
@@ -143,9 +157,10 @@ func TestPlanLocal(t *testing.T) {
 	}{
 		{command.Command{Target: "pump", Action: "on", Address: -1, For: -time.Second}, command.OutOfRange, `"for" is -1s; the shortest time is 1ms`},
 		{command.Command{Target: "pump", Action: "pulse", Address: -1, For: time.Microsecond}, command.OutOfRange, `"for" is 1µs; the shortest time is 1ms`},
+		{command.Command{Target: "dim", Action: "set", Address: -1, Percent: percent(10001)}, command.OutOfRange, `"percent" is 100.01; send a number from 0 to 100 with at most two decimals, such as 30 or 12.5`},
 		{command.Command{Target: "dac", Action: "write", Address: 256, Bytes: []byte{1}}, command.OutOfRange, `"register" is 256; send a whole number from 0 to 255, in decimal`},
-		{command.Command{Target: "log", Action: "log", Address: -1}, command.UnknownTarget, `there is no target "log"; targets are pump, valve-1, lamp, fan, dac, fifo, all`},
-		{command.Command{Target: "a\x1b[2Jb", Action: "on", Address: -1}, command.UnknownTarget, `there is no target "a\x1b[2Jb"; targets are pump, valve-1, lamp, fan, dac, fifo, all`},
+		{command.Command{Target: "log", Action: "log", Address: -1}, command.UnknownTarget, `there is no target "log"; targets are pump, valve-1, lamp, fan, dim, vent, dac, fifo, all`},
+		{command.Command{Target: "a\x1b[2Jb", Action: "on", Address: -1}, command.UnknownTarget, `there is no target "a\x1b[2Jb"; targets are pump, valve-1, lamp, fan, dim, vent, dac, fifo, all`},
 	} {
 		if _, refusal := table().Plan(tt.c, levels{}.of); refusal == nil || refusal.Reason != tt.reason || refusal.Detail != tt.detail {
 			t.Errorf("%+v: got %v\nwant %v: %s", tt.c, refusal, tt.reason, tt.detail)

@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -79,6 +80,7 @@ func checkPlain(t *testing.T, payload []byte, c command.Command) {
 	var plain struct {
 		Target, Action, ID, For, Bytes string
 		Register                       *int
+		Percent                        *float64
 		Sent, Expires                  time.Time
 		Meta                           json.RawMessage
 	}
@@ -91,6 +93,9 @@ func checkPlain(t *testing.T, payload []byte, c command.Command) {
 	}
 	if plain.For != "" {
 		length, _ = time.ParseDuration(plain.For)
+	}
+	if (c.Percent == nil) != (plain.Percent == nil) || c.Percent != nil && math.Abs(float64(*c.Percent)-100*(*plain.Percent)) > 1e-6 {
+		t.Errorf("%q is read as %v %%", payload, c.Percent)
 	}
 	if c.Target != plain.Target || c.Action != plain.Action || c.ID != plain.ID || c.For != length || c.Address != address ||
 		hex.EncodeToString(c.Bytes) != strings.ToLower(plain.Bytes) || !c.Sent.Equal(plain.Sent) || !c.Expires.Equal(plain.Expires) || (c.Meta == nil) != (plain.Meta == nil) {
@@ -113,11 +118,14 @@ func checkSentence(t *testing.T, r *command.Refusal) {
 // drawCommand draws a command's essence: the fields its fingerprint covers.
 func drawCommand(t *rapid.T) map[string]any {
 	m := map[string]any{
-		"target": rapid.SampledFrom([]string{"pump", "valve-1", "lamp", "fan", "dac", "fifo", "all", "nothing"}).Draw(t, "target"),
-		"action": rapid.SampledFrom([]string{"on", "off", "toggle", "pulse", "write", "safe", "read", "blink"}).Draw(t, "action"),
+		"target": rapid.SampledFrom([]string{"pump", "valve-1", "lamp", "fan", "dim", "vent", "dac", "fifo", "all", "nothing"}).Draw(t, "target"),
+		"action": rapid.SampledFrom([]string{"on", "off", "toggle", "pulse", "set", "write", "safe", "read", "blink"}).Draw(t, "action"),
 	}
 	if rapid.Bool().Draw(t, "with for") {
 		m["for"] = time.Duration(rapid.Int64Range(int64(time.Millisecond), int64(time.Hour)).Draw(t, "for")).String()
+	}
+	if rapid.Bool().Draw(t, "with percent") {
+		m["percent"] = command.Percent(rapid.IntRange(0, 10000).Draw(t, "percent"))
 	}
 	if rapid.Bool().Draw(t, "with register") {
 		m["register"] = rapid.IntRange(0, 255).Draw(t, "register")
@@ -158,6 +166,9 @@ func dress(t *rapid.T, m map[string]any) []byte {
 	for i, n := range names {
 		if i > 0 {
 			b.WriteString(",")
+		}
+		if p, ok := fields[n].(command.Percent); ok && rapid.Bool().Draw(t, "written out") {
+			fields[n] = json.Number(fmt.Sprintf("%d.%02d", p/100, p%100)) // 12.50 for 12.5
 		}
 		v, err := json.Marshal(fields[n])
 		if err != nil {
@@ -220,6 +231,17 @@ func TestPlanFacts(t *testing.T) {
 			}
 			if p.Op.For > 0 && !p.Away {
 				t.Fatalf("%+v: a lease on the safe level", c)
+			}
+		}
+		for _, w := range prof.Levels {
+			if w.Name != c.Target {
+				continue
+			}
+			if p.Op.Kind != command.OpLevel || p.Op.Percent != *c.Percent || p.Away != (p.Op.Percent != command.Percent(w.Safe)) || p.OnceOnly {
+				t.Fatalf("%+v on %+v: %+v", c, w, p)
+			}
+			if w.MaxOn > 0 && p.Op.For > w.MaxOn || p.Op.For > 0 && !p.Away {
+				t.Fatalf("%+v on %+v: for %v", c, w, p.Op.For)
 			}
 		}
 		if once := c.Action == "toggle" || c.Action == "pulse" || c.Target == "fifo"; p.OnceOnly != once {

@@ -18,6 +18,7 @@ type LevelFunc func(output string) (on, known bool)
 // never changes and needs no closing.
 type Table struct {
 	outputs   map[string]board.Output
+	levels    map[string]board.PWM
 	registers map[string]board.Register
 	names     []string // of the targets, as configured, then "all"
 	log       bool
@@ -26,10 +27,14 @@ type Table struct {
 // New makes the table of a board's profile. With logDefault, payloads that are
 // no commands are logged instead of refused ([default] handler = "log").
 func New(p board.Profile, logDefault bool) *Table {
-	t := &Table{outputs: map[string]board.Output{}, registers: map[string]board.Register{}, log: logDefault}
+	t := &Table{outputs: map[string]board.Output{}, levels: map[string]board.PWM{}, registers: map[string]board.Register{}, log: logDefault}
 	for _, o := range p.Outputs {
 		t.outputs[o.Name] = o
 		t.names = append(t.names, o.Name)
+	}
+	for _, w := range p.Levels {
+		t.levels[w.Name] = w
+		t.names = append(t.names, w.Name)
 	}
 	for _, r := range p.Registers {
 		t.registers[r.Name] = r
@@ -53,6 +58,9 @@ func (t *Table) Plan(c command.Command, level LevelFunc) (command.Plan, *command
 	if o, ok := t.outputs[c.Target]; ok {
 		return planOutput(o, c, level)
 	}
+	if w, ok := t.levels[c.Target]; ok {
+		return planLevel(w, c)
+	}
 	if r, ok := t.registers[c.Target]; ok {
 		return planRegister(r, c)
 	}
@@ -74,7 +82,9 @@ func (t *Table) planAll(c command.Command) (command.Plan, *command.Refusal) {
 	}
 	p := command.Plan{Op: command.Op{Kind: command.OpSafe, Target: board.All}}
 	for _, name := range t.names {
-		if _, ok := t.outputs[name]; ok || t.registers[name].Safe != nil {
+		_, isOutput := t.outputs[name]
+		_, isLevel := t.levels[name]
+		if isOutput || isLevel || t.registers[name].Safe != nil {
 			p.Touches = append(p.Touches, name)
 		}
 	}
@@ -93,6 +103,7 @@ func refuseOperands(c command.Command, takes ...string) *command.Refusal {
 		given bool
 	}{
 		{"for", c.For != 0},
+		{"percent", c.Percent != nil},
 		{"register", c.Address >= 0},
 		{"bytes", c.Bytes != nil},
 	} {

@@ -6,6 +6,8 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -13,9 +15,10 @@ import (
 // anything was looked up or checked against the board.
 type Command struct {
 	ID      string          // the body field "id"; the message id wins over it
-	Target  string          // an output, a register, "all", or "log"
-	Action  string          // "on", "off", "toggle", "pulse", "write", "safe", "read", "log"
+	Target  string          // an output, a level, a register, "all", or "log"
+	Action  string          // "on", "off", "toggle", "pulse", "set", "write", "safe", "read", "log"
 	For     time.Duration   // the operand "for"; 0: not given
+	Percent *Percent        // the operand "percent"; nil: not given
 	Address int             // the operand "register"; -1: not given
 	Bytes   []byte          // the operand "bytes"
 	Text    string          // the whole payload of a "log" command
@@ -57,7 +60,32 @@ func FingerprintOf(c Command) Fingerprint {
 	}
 	b = binary.BigEndian.AppendUint64(b, uint64(c.For))
 	b = binary.BigEndian.AppendUint64(b, uint64(int64(c.Address)))
+	if c.Percent != nil { // behind the rest, and only then: journals in the field have fingerprints without
+		b = binary.BigEndian.AppendUint64(b, uint64(*c.Percent))
+	}
 	return fingerprint("command", b)
+}
+
+// Percent is a share of the time in hundredths of a percent, as package board has it:
+// 12.5 and 12.50 are one command.
+type Percent uint16
+
+func (p Percent) String() string {
+	s := fmt.Sprintf("%d.%02d", p/100, p%100)
+	return strings.TrimSuffix(strings.TrimRight(s, "0"), ".")
+}
+
+// MarshalJSON writes p as a number, such as 12.5.
+func (p Percent) MarshalJSON() ([]byte, error) { return []byte(p.String()), nil }
+
+// UnmarshalJSON reads what MarshalJSON wrote.
+func (p *Percent) UnmarshalJSON(text []byte) error {
+	f, err := strconv.ParseFloat(string(text), 64)
+	if err != nil || f < 0 || f > 100 {
+		return fmt.Errorf("%.20q is no percentage", text)
+	}
+	*p = Percent(f*100 + 0.5)
+	return nil
 }
 
 // FingerprintOfPayload stands in where a payload could not be decoded.
@@ -86,7 +114,7 @@ type Plan struct {
 	// such a plan can be superseded; the way to safety is always open.
 	Away bool
 
-	Touches []string      // the outputs and registers it is the newest command of; empty for log and read
+	Touches []string      // the outputs, levels and registers it is the newest command of; empty for log and read
 	MaxAge  time.Duration // its target's max_age; 0: none
 }
 
@@ -97,9 +125,10 @@ const (
 	OpSet   OpKind = iota + 1 // drive output Target to On; For bounds its time away from the safe level
 	OpPulse                   // drive output Target away from its safe level for For, then back; done when it is back
 	OpWrite                   // write Bytes to Register of register target Target
-	OpSafe                    // drive every output and register to its safe level
-	OpRead                    // put every output's level into the report
+	OpSafe                    // drive every output, level and register to its safe level
+	OpRead                    // put every output's and level's level into the report
 	OpLog                     // write Text to the log
+	OpLevel                   // set level Target to Percent; For bounds its time away from the safe level
 )
 
 // Op is what a plan does.
@@ -107,7 +136,8 @@ type Op struct {
 	Kind     OpKind
 	Target   string
 	On       bool          // OpSet: the logical level
-	For      time.Duration // OpSet: 0 leaves the output's own max_on; OpPulse: the length
+	Percent  Percent       // OpLevel
+	For      time.Duration // OpSet, OpLevel: 0 leaves the target's own max_on; OpPulse: the length
 	Register byte
 	Bytes    []byte
 	Text     string

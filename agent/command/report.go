@@ -22,9 +22,11 @@ type Report struct {
 	Reason  Reason `json:"reason,omitempty"`
 	Detail  string `json:"detail,omitempty"`
 
-	Level  string            `json:"level,omitempty"`  // of the target, after: "on", "off", "unknown"
-	Levels map[string]string `json:"levels,omitempty"` // of every output
-	Cause  string            `json:"cause,omitempty"`  // of a change: lease, safe, trip, local
+	Level    string             `json:"level,omitempty"`    // of the target, after: "on", "off", "unknown"
+	Levels   map[string]string  `json:"levels,omitempty"`   // of every output and level
+	Percent  *Percent           `json:"percent,omitempty"`  // of a level, after, if it is known
+	Percents map[string]Percent `json:"percents,omitempty"` // of every level that is known
+	Cause    string             `json:"cause,omitempty"`    // of a change: lease, safe, trip, local
 
 	Alarm string `json:"alarm,omitempty"` // of an alarm: which; an Alarm constant
 	State string `json:"state,omitempty"` // of an alarm: a State constant

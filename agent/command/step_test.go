@@ -363,13 +363,18 @@ func TestFingerprint(t *testing.T) {
 		"target": func(c *Command) { c.Target = "pumq" }, "action": func(c *Command) { c.Action = "off" },
 		"for": func(c *Command) { c.For = 1 }, "register": func(c *Command) { c.Address = 0 },
 		"bytes": func(c *Command) { c.Bytes = []byte{0} }, "text": func(c *Command) { c.Text = "x" },
-		"border": func(c *Command) { c.Target, c.Action = "pumpo", "n" },
+		"percent": func(c *Command) { c.Percent = new(Percent) },
+		"border":  func(c *Command) { c.Target, c.Action = "pumpo", "n" },
 	} {
 		d := c
 		edit(&d)
 		if FingerprintOf(d) == c.Fingerprint {
 			t.Errorf("%s does not change the fingerprint", name)
 		}
+	}
+	// Journals in the field have this of a command without operands: it stays.
+	if old := FingerprintOf(Command{Target: "pump", Action: "on", Address: -1}).String(); old != "d0969d98eb64c189c35f2f4ba7dcc455" {
+		t.Errorf("an old command's fingerprint became %s", old)
 	}
 	if FingerprintOfPayload(nil) == FingerprintOfPayload([]byte{0}) {
 		t.Error("payload fingerprints collide")
