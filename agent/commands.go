@@ -282,7 +282,7 @@ func (a *Agent) act(it *item) *command.Input {
 	a.line.token++
 	a.line.busy = true
 	do := board.Op{
-		Kind: kind, Target: op.Target, On: op.On, For: op.For, Register: op.Register, Bytes: op.Bytes,
+		Kind: kind, Target: op.Target, On: op.On, Percent: board.Percent(op.Percent), For: op.For, Register: op.Register, Bytes: op.Bytes,
 		Cause: cause, Token: a.line.token,
 	}
 	if d := it.life.Deadline(); !d.IsZero() {
@@ -295,7 +295,7 @@ func (a *Agent) act(it *item) *command.Input {
 // boardOp answers the board's operation for k; false: it needs no board.
 func boardOp(k command.OpKind) (board.OpKind, bool) {
 	switch k {
-	case command.OpSet:
+	case command.OpSet, command.OpLevel:
 		return board.Set, true
 	case command.OpPulse:
 		return board.Pulse, true

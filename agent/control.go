@@ -103,9 +103,7 @@ func (a *Agent) safeNow(r Request) error {
 	unsafe := a.safe("local")
 	a.line.arrival++
 	safe := command.Record{Key: command.Key(fmt.Sprintf("l:safe-%d", a.line.arrival)), Arrival: a.line.arrival}
-	for _, o := range a.o.Config.Profile.Outputs {
-		safe.Touches = append(safe.Touches, o.Name)
-	}
+	safe.Touches = append(safe.Touches, a.driven()...)
 	for _, g := range a.o.Config.Profile.Registers {
 		if g.Safe != nil {
 			safe.Touches = append(safe.Touches, g.Name)
@@ -157,9 +155,9 @@ func (a *Agent) reset(r Request) error {
 // told is what a person hears of a local command.
 func (a *Agent) told(it *item) *command.Report {
 	rep := a.stamped(it.life.Report(a.now()))
-	rep.Level = a.level(rep.Target)
+	rep.Level, rep.Percent = a.level(rep.Target)
 	if k := it.life.Plan.Op.Kind; k == command.OpRead || k == command.OpSafe {
-		rep.Levels = named(a.o.Board.Levels())
+		rep.Levels, rep.Percents = named(a.o.Board.Levels()), percents(a.o.Board.Percents())
 	}
 	return &rep
 }

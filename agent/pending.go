@@ -130,12 +130,9 @@ func (a *Agent) writeOutcome(it *item) error {
 		a.lease(it)
 	}
 	rep := a.stamped(l.Report(a.now()))
-	levels := a.o.Board.Levels()
-	if level, isOutput := levels[l.Record.Target]; isOutput {
-		rep.Level = level.String()
-	}
+	rep.Level, rep.Percent = a.level(l.Record.Target)
 	if k := l.Plan.Op.Kind; l.Record.State == command.Done && (k == command.OpRead || k == command.OpSafe) {
-		rep.Levels = named(levels)
+		rep.Levels, rep.Percents = named(a.o.Board.Levels()), percents(a.o.Board.Percents())
 	}
 	a.pending.urge(it.received)
 	a.pending.conclude(l.Record, rep)
@@ -154,6 +151,26 @@ func named(levels map[string]board.Level) map[string]string {
 	return m
 }
 
+func percents(of map[string]board.Percent) map[string]command.Percent {
+	m := make(map[string]command.Percent, len(of))
+	for name, p := range of {
+		m[name] = command.Percent(p)
+	}
+	return m
+}
+
+// driven are the targets that have levels and leases, in the configuration's order.
+func (a *Agent) driven() []string {
+	var all []string
+	for _, o := range a.o.Config.Profile.Outputs {
+		all = append(all, o.Name)
+	}
+	for _, w := range a.o.Config.Profile.Levels {
+		all = append(all, w.Name)
+	}
+	return all
+}
+
 func (a *Agent) stamped(r command.Report) command.Report {
 	r.V, r.At, r.Clock = 1, a.now().UTC(), a.trust()
 	return r
@@ -170,21 +187,21 @@ type departure struct {
 // Behind anything but success the board has driven the output safe itself, and
 // what a short lease has ended meanwhile is over.
 func (a *Agent) lease(it *item) {
-	op, levels := it.life.Plan.Op, a.o.Board.Levels()
-	for _, o := range a.o.Config.Profile.Outputs {
-		if op.Kind != command.OpSafe && o.Name != op.Target {
+	op := it.life.Plan.Op
+	for _, name := range a.driven() {
+		if op.Kind != command.OpSafe && name != op.Target {
 			continue
 		}
-		if op.Kind != command.OpSet || it.life.Record.State != command.Done || levels[o.Name] == o.Safe() {
-			a.closeLease(o.Name)
+		if op.Kind != command.OpSet && op.Kind != command.OpLevel || it.life.Record.State != command.Done || a.o.Board.AtSafe(name) {
+			a.closeLease(name)
 			continue
 		}
-		l := command.Lease{Output: o.Name, Key: it.life.Record.Key, MessageID: it.life.Record.MessageID, Since: a.now()}
+		l := command.Lease{Output: name, Key: it.life.Record.Key, MessageID: it.life.Record.MessageID, Since: a.now()}
 		if u := it.result.Until; !u.IsZero() {
 			l.Until = l.Since.Add(time.Until(u))
 		}
 		a.pending.batch.OpenLease(l)
-		a.away[o.Name] = departure{l, it.result.Until}
+		a.away[name] = departure{l, it.result.Until}
 	}
 }
 
@@ -207,6 +224,10 @@ func (a *Agent) moved(c board.Change) error {
 	}
 	rep := command.Report{Kind: command.KindChange, Target: c.Target, Level: c.Level.String(), Cause: c.Cause, MessageID: a.away[c.Target].MessageID}
 	attrs := []any{"target", c.Target, "level", rep.Level, "cause", c.Cause}
+	if c.Percent != nil {
+		of := command.Percent(*c.Percent)
+		rep.Percent, attrs = &of, append(attrs, "percent", of.String())
+	}
 	if c.Err != nil {
 		rep.Detail = command.Refuse("", "%v", c.Err).Detail
 		attrs = append(attrs, "error", c.Err)
@@ -215,21 +236,12 @@ func (a *Agent) moved(c board.Change) error {
 		attrs = append(attrs, "changes lost before it", c.Lost)
 	}
 	a.pending.batch.Report(a.stamped(rep))
-	if safe := a.safeLevel(c.Target); c.Level == safe && a.o.Board.Levels()[c.Target] == safe { // and no command has moved it since
+	if c.Safe && a.o.Board.AtSafe(c.Target) { // and no command has moved it since
 		a.closeLease(c.Target)
 	}
 	a.pending.urge(time.Now())
 	a.log.Info("output moved", attrs...)
 	return nil
-}
-
-func (a *Agent) safeLevel(target string) board.Level {
-	for _, o := range a.o.Config.Profile.Outputs {
-		if o.Name == target {
-			return o.Safe()
-		}
-	}
-	return board.Unknown
 }
 
 // logOutcome writes the one line that a command gets.
@@ -244,6 +256,9 @@ func (a *Agent) logOutcome(it *item, rep command.Report) {
 	}
 	if rep.Level != "" {
 		attrs = append(attrs, "level", rep.Level)
+	}
+	if rep.Percent != nil {
+		attrs = append(attrs, "percent", rep.Percent.String())
 	}
 	if it.life.Attempt > 1 {
 		attrs = append(attrs, "attempts", it.life.Attempt)

@@ -43,10 +43,12 @@ func (a *Agent) recover() error {
 	}
 	for _, l := range leases {
 		a.pending.batch.CloseLease(l.Output) // nothing is away now: the board drove everything safe
-		a.pending.batch.Report(a.stamped(command.Report{
+		rep := command.Report{
 			Kind: command.KindChange, MessageID: l.MessageID, Target: l.Output, Reason: command.LeaseCut, Cause: "safe",
-			Level: a.level(l.Output), Detail: "a restart drove the output to its safe level before its time was over",
-		}))
+			Detail: "a restart drove the output to its safe level before its time was over",
+		}
+		rep.Level, rep.Percent = a.level(l.Output)
+		a.pending.batch.Report(a.stamped(rep))
 	}
 	cause := "clean stop"
 	switch {
@@ -56,7 +58,8 @@ func (a *Agent) recover() error {
 		cause = "unclean stop"
 	}
 	a.pending.batch.Report(a.stamped(command.Report{
-		Kind: command.KindStart, Levels: named(a.o.Board.Levels()), Version: a.o.Version, Cause: cause,
+		Kind: command.KindStart, Levels: named(a.o.Board.Levels()), Percents: percents(a.o.Board.Percents()),
+		Version: a.o.Version, Cause: cause,
 	}))
 	if h, changed := a.aged(now); changed {
 		a.pending.batch.History(h)
@@ -90,20 +93,27 @@ func (a *Agent) resolve(r command.Record) error {
 	}
 	rep := a.stamped(command.Report{
 		Kind: command.KindOutcome, MessageID: after.MessageID, Target: after.Target, Action: after.Action,
-		Outcome: after.State.String(), Reason: after.Reason, Detail: after.Detail, Level: a.level(after.Target),
+		Outcome: after.State.String(), Reason: after.Reason, Detail: after.Detail,
 	})
+	rep.Level, rep.Percent = a.level(after.Target)
 	a.pending.batch.Conclude(after, rep)
 	a.log.Warn("command", "outcome", after.State.String(), "target", after.Target, "action", after.Action,
 		"key", string(after.Key), "reason", string(after.Reason), "detail", after.Detail)
 	return nil
 }
 
-// level is an output's level for a report; "" for what is no output.
-func (a *Agent) level(target string) string {
-	if l, isOutput := a.o.Board.Levels()[target]; isOutput {
-		return l.String()
+// level is an output's level for a report, and of a level target how much; "" for
+// what is neither.
+func (a *Agent) level(target string) (level string, of *command.Percent) {
+	l, known := a.o.Board.Levels()[target]
+	if !known {
+		return "", nil
 	}
-	return ""
+	if p, isLevel := a.o.Board.Percents()[target]; isLevel {
+		of = new(command.Percent)
+		*of = command.Percent(p)
+	}
+	return l.String(), of
 }
 
 // aged is the history as it is to be taken at now, and whether that is news.

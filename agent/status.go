@@ -39,13 +39,14 @@ type ClockStatus struct {
 	Why     string    `json:"why"`
 }
 
-// Output is how one output stands.
+// Output is how one output or level stands.
 type Output struct {
-	Name  string    `json:"name"`
-	Level string    `json:"level"`
-	Cause string    `json:"cause,omitempty"` // the command that left it away from its safe level
-	Until time.Time `json:"until,omitzero"`  // when its lease ends
-	Fault string    `json:"fault,omitempty"` // why it cannot be driven
+	Name    string           `json:"name"`
+	Level   string           `json:"level"`
+	Percent *command.Percent `json:"percent,omitempty"` // of a level that is known
+	Cause   string           `json:"cause,omitempty"`   // the command that left it away from its safe level
+	Until   time.Time        `json:"until,omitzero"`    // when its lease ends
+	Fault   string           `json:"fault,omitempty"`   // why it cannot be driven
 }
 
 // status is the whole of it.
@@ -99,18 +100,19 @@ func (a *Agent) whyTrusted() string {
 	return why
 }
 
-// outputs answers every output, in the configuration's order.
+// outputs answers every output and level, in the configuration's order.
 func (a *Agent) outputs() []Output {
-	levels, faults := a.o.Board.Levels(), a.o.Board.Faults()
+	faults := a.o.Board.Faults()
 	var all []Output
-	for _, o := range a.o.Config.Profile.Outputs {
-		left := a.away[o.Name]
-		out := Output{Name: o.Name, Level: levels[o.Name].String(), Cause: string(left.Key)}
+	for _, name := range a.driven() {
+		left := a.away[name]
+		out := Output{Name: name, Cause: string(left.Key)}
+		out.Level, out.Percent = a.level(name)
 		if !left.until.IsZero() {
 			out.Until = a.clock.Now(left.until)
 		}
 		for _, f := range faults {
-			if f.Target == o.Name {
+			if f.Target == name {
 				out.Fault = f.Err.Error()
 			}
 		}

@@ -7,6 +7,7 @@ import (
 
 	"periph.io/x/conn/v3/gpio"
 	"periph.io/x/conn/v3/i2c"
+	"periph.io/x/conn/v3/physic"
 
 	"actuatord/board"
 	"actuatord/board/sim"
@@ -24,6 +25,14 @@ func (m *mortal) isDead() bool { return m.dead.Load() || m.dark() }
 
 func (m *mortal) Output(spec board.LineSpec, level gpio.Level) (gpio.PinIO, error) {
 	p, err := m.Driver.Output(spec, level)
+	if err != nil {
+		return nil, err
+	}
+	return &mortalPin{PinIO: p, m: m}, nil
+}
+
+func (m *mortal) PWM(spec board.PWMSpec, d gpio.Duty) (gpio.PinIO, error) {
+	p, err := m.Driver.PWM(spec, d)
 	if err != nil {
 		return nil, err
 	}
@@ -48,13 +57,21 @@ func (p *mortalPin) Because(target, cause string) { p.PinIO.(board.Caused).Becau
 func (p *mortalPin) Close() error { return p.PinIO.(io.Closer).Close() }
 
 func (p *mortalPin) Out(l gpio.Level) error {
+	return p.drive(l, func() error { return p.PinIO.Out(l) })
+}
+
+func (p *mortalPin) PWM(d gpio.Duty, f physic.Frequency) error {
+	return p.drive(d, func() error { return p.PinIO.PWM(d, f) })
+}
+
+func (p *mortalPin) drive(l any, do func() error) error {
 	if p.m.armed.Load() && !p.m.isDead() {
 		p.m.at(fmt.Sprintf("before %s goes %v", p.Name(), l))
 	}
 	if p.m.isDead() {
 		return nil
 	}
-	err := p.PinIO.Out(l)
+	err := do()
 	if p.m.armed.Load() {
 		p.m.at(fmt.Sprintf("after %s went %v", p.Name(), l))
 	}

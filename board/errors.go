@@ -42,8 +42,19 @@ type LineError struct {
 
 func (e *LineError) Error() string {
 	s := fmt.Sprintf("line %q: ", e.Line)
-	if e.Target != "" {
+	_, _, isPWM := KernelPWM(e.Line)
+	switch {
+	case e.Target != "" && isPWM:
+		s = fmt.Sprintf("level %q, ", e.Target) + s
+	case e.Target != "":
 		s = fmt.Sprintf("output %q, ", e.Target) + s
+	}
+	if isPWM && e.Fault != LineIO {
+		s += e.ofPWM()
+		if e.Err != nil {
+			s += ": " + e.Err.Error()
+		}
+		return s
 	}
 	switch e.Fault {
 	case NoSuchChip:
@@ -72,6 +83,19 @@ func (e *LineError) Error() string {
 		s += ": " + e.Err.Error()
 	}
 	return s
+}
+
+// ofPWM says what is wrong with a line of the kernel's PWM.
+func (e *LineError) ofPWM() string {
+	switch e.Fault {
+	case NoSuchChip:
+		return "there is no such PWM chip in /sys/class/pwm"
+	case NoSuchLine:
+		return "the PWM chip has no such channel"
+	case LineBusy:
+		return "in use, by a kernel driver or by this process"
+	}
+	return "no permission: /sys/class/pwm must be writable for the service, see its pwm.conf"
 }
 
 // Unwrap gives the kernel's errno, or nil.
