@@ -38,7 +38,7 @@ func runCheck(args []string, e env) error {
 		return checkCommand(*payload, c, e)
 	}
 	k := checker{out: plain{e.out}}
-	k.line("configuration", nil, fmt.Sprintf("%d outputs, %d registers", len(c.Profile.Outputs), len(c.Profile.Registers)))
+	k.line("configuration", nil, fmt.Sprintf("%d outputs, %d levels, %d registers", len(c.Profile.Outputs), len(c.Profile.Levels), len(c.Profile.Registers)))
 	for _, w := range c.Warnings {
 		k.warn("configuration", w)
 	}
@@ -106,17 +106,23 @@ func (k *checker) board(c config.Config, e env) {
 		return
 	}
 	buses, twins := map[string]bool{}, e.twinsOf(c)
-	for _, o := range c.Profile.Outputs {
-		if x, n, ok := c.Profile.OnExpander(o.Line); ok {
-			k.line("output "+o.Name, nil, fmt.Sprintf("line %d of the %s at %#02x on bus %s", n, x.Chip, x.Address, x.Bus))
+	look := func(what, name, line string, find func(string) (string, error)) {
+		if x, n, ok := c.Profile.OnExpander(line); ok {
+			k.line(what+" "+name, nil, fmt.Sprintf("line %d of the %s at %#02x on bus %s", n, x.Chip, x.Address, x.Bus))
 			buses[x.Bus] = true
-			continue
+			return
 		}
-		where, err := e.hardware().find(o.Line)
-		if twin := twins[o.Name]; twin != nil {
+		where, err := find(line)
+		if twin := twins[name]; twin != nil {
 			err = twin
 		}
-		k.line("output "+o.Name, err, where)
+		k.line(what+" "+name, err, where)
+	}
+	for _, o := range c.Profile.Outputs {
+		look("output", o.Name, o.Line, e.hardware().find)
+	}
+	for _, w := range c.Profile.Levels {
+		look("level", w.Name, w.Line, linux.FindPWM)
 	}
 	for _, r := range c.Profile.Registers {
 		buses[r.Bus] = true
@@ -218,14 +224,19 @@ func explain(c command.Command, p command.Plan) string {
 		if p.Op.For > 0 {
 			fmt.Fprintf(&b, ", and back to its safe level after %v", p.Op.For)
 		}
+	case command.OpLevel:
+		fmt.Fprintf(&b, "it would set %s to %v %%", p.Op.Target, p.Op.Percent)
+		if p.Op.For > 0 {
+			fmt.Fprintf(&b, ", and back to its safe level after %v", p.Op.For)
+		}
 	case command.OpPulse:
 		fmt.Fprintf(&b, "it would drive %s away from its safe level for %v", p.Op.Target, p.Op.For)
 	case command.OpWrite:
 		fmt.Fprintf(&b, "it would write %x to register 0x%02x of %s", p.Op.Bytes, p.Op.Register, p.Op.Target)
 	case command.OpSafe:
-		b.WriteString("it would drive every output and register to its safe level")
+		b.WriteString("it would drive every output, level and register to its safe level")
 	case command.OpRead:
-		b.WriteString("it would report the level of every output")
+		b.WriteString("it would report the level of every output and level")
 	case command.OpLog:
 		b.WriteString("it would be written to the log")
 	}

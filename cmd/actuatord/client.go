@@ -55,6 +55,7 @@ func whyDeaf(err error, journal string) error {
 func runDo(args []string, e env) error {
 	f := newFlags("do")
 	length := f.String("for", "", "how long")
+	percent := f.String("percent", "", "how much of the time")
 	register := f.String("register", "", "the register's address")
 	bytes := f.String("bytes", "", "the bytes, in hex")
 	words, err := f.parse(args)
@@ -67,6 +68,12 @@ func runDo(args []string, e env) error {
 	body := map[string]any{"target": words[0], "action": words[1]}
 	if *length != "" {
 		body["for"] = *length
+	}
+	if *percent != "" {
+		body["percent"] = json.Number(*percent)
+		if !json.Valid([]byte(*percent)) {
+			return &usageError{fmt.Errorf("--percent %q: want a number from 0 to 100, such as 12.5", *percent)}
+		}
 	}
 	if *bytes != "" {
 		body["bytes"] = *bytes
@@ -103,6 +110,9 @@ func told(w io.Writer, r command.Report) error {
 	fmt.Fprintf(w, "done: %s %s", r.Target, r.Action)
 	if r.Level != "" {
 		fmt.Fprintf(w, ", now %s", r.Level)
+	}
+	if r.Percent != nil {
+		fmt.Fprintf(w, " at %v %%", *r.Percent)
 	}
 	fmt.Fprintf(w, " (%d ms)\n", r.DurationMs)
 	printLevels(w, r.Levels)
@@ -187,7 +197,7 @@ func driveSafe(what config.Wiring, by time.Time, e env) error {
 			done <- &exitError{exitFailed}
 			return
 		}
-		fmt.Fprintf(e.out, "%d outputs and %d registers are at their safe levels\n", len(what.Profile.Outputs), len(what.Profile.Registers))
+		fmt.Fprintf(e.out, "%d outputs and levels, and %d registers, are at their safe levels\n", len(what.Profile.Outputs)+len(what.Profile.Levels), len(what.Profile.Registers))
 		done <- b.Close()
 	}()
 	select {

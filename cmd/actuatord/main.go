@@ -51,7 +51,7 @@ usage: actuatord COMMAND [flags] [--config FILE]
         --scan [--bus N]  and what answers on that bus (reads one byte everywhere)
   safe                    every output to its safe level, now
   do TARGET ACTION        carry out a command from here: do pump on --for 2s
-        --for D  --register N  --bytes HEX
+        --for D  --percent P  --register N  --bytes HEX
   status [--json]         alarms (then it exits with 1), link, clock, outputs, last commands
   history [-n 20] [--json]  what was carried out and refused, newest first
   journal check           prove every record of the journal

@@ -79,6 +79,10 @@ func printClock(w io.Writer, c agent.ClockStatus, now time.Time) {
 
 func printOutputs(w io.Writer, s agent.Status, now time.Time) {
 	for _, o := range s.Outputs {
+		if o.Percent != nil {
+			fmt.Fprintf(w, "level\t%s %v %%%s\n", o.Name, *o.Percent, standing(o, now))
+			continue
+		}
 		fmt.Fprintf(w, "output\t%s %s%s\n", o.Name, o.Level, standing(o, now))
 	}
 }
