@@ -51,7 +51,7 @@ func (d *Driver) link(bus string) *link {
 			return l
 		}
 	}
-	l := &link{name: bus, driver: d.Driver}
+	l := &link{name: bus, driver: d.Driver, wait: wait}
 	d.links = append(d.links, l)
 	return l
 }

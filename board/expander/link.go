@@ -51,6 +51,7 @@ type job struct {
 type link struct {
 	name    string
 	driver  board.Driver
+	wait    time.Duration // how long a call waits; a test in real time, on a machine that may stall, has more
 	jobs    chan *job     // nil: the goroutine was not started yet; room for one
 	ended   chan struct{} // closed when it has ended
 	running *job          // was given up and has not come back
@@ -100,7 +101,7 @@ func (l *link) handOver(j *job) error {
 	}
 	j.done = make(chan error, 1)
 	l.jobs <- j // there is room: nothing runs
-	late := time.NewTimer(wait)
+	late := time.NewTimer(l.wait)
 	defer late.Stop()
 	select {
 	case err := <-j.done:

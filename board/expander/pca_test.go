@@ -145,7 +145,7 @@ func TestConformanceOfLevels(t *testing.T) {
 			b := newBench(t) // its lines are the wrapped driver's, which ends with each process
 			b.chips = chips.chips
 			return boardtest.Rig{
-				Driver: New(b, p),
+				Driver: patient(New(b, p)),
 				Lines:  []string{"GPIO17", "GPIO4"}, High: b.High,
 				PWM: "x:15", Share: func(string) board.Percent { return b.share(15) }, Step: 2,
 			}
@@ -172,7 +172,7 @@ func TestSequenceOfAPCA9685(t *testing.T) {
 	p := dimmers(level(1, 0), level(2, 5000))
 	b := newBench(t)
 	b.put(p)
-	d := New(b, p)
+	d := patient(New(b, p))
 	defer d.Close()
 	x := dim(t, d, 1, 0)
 	want(t, b.take(),
@@ -223,7 +223,7 @@ func TestARunningChip(t *testing.T) {
 		c := b.chips[0x40].(*pca)
 		c.regs[0], c.regs[0xfe] = 0x01, scale
 		copy(c.regs[0x06:], []byte{0, 0, 0, 8, 0, 0x10, 0, 0}) // channel 0 at 50 %, ours full on
-		d := New(b, p)
+		d := patient(New(b, p))
 		dim(t, d, 1, 0)
 		if b.share(0) != 5000 || b.share(1) != 0 || c.regs[0]&0x7f != 0x20 || c.regs[0xfe] != 0x3c {
 			t.Errorf("scale %#02x: channel 0 at %v, ours at %v, MODE1 %02x", scale, b.share(0), b.share(1), c.regs[0])
@@ -246,7 +246,7 @@ func TestInverted(t *testing.T) {
 	b.put(p)
 	c := b.chips[0x40].(*pca)
 	c.regs[0], c.regs[1] = 0x00, 0x1c
-	d := New(b, p)
+	d := patient(New(b, p))
 	defer d.Close()
 	x := dim(t, d, 1, 0)
 	if b.share(1) != 0 || c.regs[1] != 0x04 {

@@ -30,7 +30,7 @@ func TestConformance(t *testing.T) {
 				b.chips[0x60] = &memory{}
 				rig := func() boardtest.Rig {
 					return boardtest.Rig{
-						Driver: New(b, p),
+						Driver: patient(New(b, p)),
 						Lines:  []string{"x:0", "x:" + last},
 						High: func(line string) bool {
 							_, n, _ := p.OnExpander(line)
@@ -47,6 +47,14 @@ func TestConformance(t *testing.T) {
 			})
 		})
 	}
+}
+
+// patient waits for as long as it takes: the suite runs in real time.
+func patient(d *Driver) *Driver {
+	for _, l := range d.links {
+		l.wait = time.Minute
+	}
+	return d
 }
 
 // memory is a device of byte registers that keep what is written.
@@ -82,7 +90,7 @@ func TestSequenceOfAnMCP23017(t *testing.T) {
 	m := b.chips[0x20].(*mcp)
 	m.regs[0][rOLAT], m.regs[0][rIODIR] = 0xf0, 0xcf // somebody drives lines 4 and 5 of port A
 	m.regs[1][rOLAT], m.regs[1][rIODIR] = 0x02, 0x7d // a last life left line 9 on
-	d := New(b, p)
+	d := patient(New(b, p))
 	defer d.Close()
 	x := take(t, d, "x:1", false, gpio.Low)
 	want(t, b.take(),
@@ -119,7 +127,7 @@ func TestBank(t *testing.T) {
 		if banked {
 			m.regs[0][rIOCON], m.regs[1][rIOCON] = 0xa0, 0xa0
 		}
-		d := New(b, p)
+		d := patient(New(b, p))
 		x := take(t, d, "x:15", false, gpio.Low)
 		if err := x.Out(gpio.High); err != nil {
 			t.Fatal(err)
@@ -135,7 +143,7 @@ func TestSequenceOfAnMCP23008(t *testing.T) {
 	p := profile(board.MCP23008, 0x21, out("3", activeLow))
 	b := newBench(t)
 	b.put(p)
-	d := New(b, p)
+	d := patient(New(b, p))
 	defer d.Close()
 	x := take(t, d, "x:3", true, gpio.Low)
 	want(t, b.take(), "21: 0a>00", "21: 00>ff", "21: 0a08", "21: 0a>08", "21: 00>ff", "21: 00f7", "21: 0a>08", "21: 00>f7")
@@ -150,7 +158,7 @@ func TestSequenceOfAPCF8574(t *testing.T) {
 	p := profile(board.PCF8574, 0x20, out("0"), out("7", activeLow))
 	b := newBench(t)
 	b.put(p)
-	d := New(b, p)
+	d := patient(New(b, p))
 	defer d.Close()
 	x := take(t, d, "x:0", false, gpio.Low)
 	want(t, b.take(), "20: >ff", "20: fe", "20: >fe", "20: >fe")
@@ -175,7 +183,7 @@ func TestPulledPin(t *testing.T) {
 		b := newBench(t)
 		b.put(p)
 		b.chips[0x20].(*pcf).pulled = 1
-		d := New(b, p)
+		d := patient(New(b, p))
 		x, y := take(t, d, "x:0", false, gpio.Low), take(t, d, "x:1", false, gpio.Low)
 		if err := x.Out(gpio.High); (board.BusFaultOf(err) == board.Mismatch) != verify || (err == nil) == verify {
 			t.Errorf("verify=%v: out of the pulled pin: %v", verify, err)
@@ -197,7 +205,7 @@ func TestWritesThatDoNotStick(t *testing.T) {
 	b := newBench(t)
 	b.put(p)
 	b.chips[0x20].(*mcp).trouble = true
-	d := New(b, p)
+	d := patient(New(b, p))
 	defer d.Close()
 	_, err := d.Output(board.LineSpec{Target: "o", Line: "x:0", Consumer: board.Consumer}, gpio.High)
 	if board.BusFaultOf(err) != board.Mismatch || !board.Transient(err) || board.ReasonOf(err) != "mismatch" {
@@ -226,7 +234,7 @@ func TestReset(t *testing.T) {
 			p := profile(chip, 0x20, out("0", activeLow), out("1", activeLow))
 			b := newBench(t)
 			b.put(p)
-			d := New(b, p)
+			d := patient(New(b, p))
 			x, y := take(t, d, "x:0", true, gpio.Low), take(t, d, "x:1", true, gpio.Low)
 			if err := x.Out(gpio.High); err != nil {
 				t.Fatal(err)
