@@ -162,10 +162,18 @@ func TestGroupsAgree(t *testing.T) {
 	}
 }
 
+// TestPWMDropIn opens /sys to the daemon's user, and nothing else.
+func TestPWMDropIn(t *testing.T) {
+	got, unit := settings(t, "pwm.conf"), settings(t, "actuatord.service")
+	if want := []string{"no"}; len(got) != 1 || !slices.Equal(got["Service.ProtectKernelTunables"], want) || unit["Service.ProtectKernelTunables"][0] != "yes" {
+		t.Errorf("pwm.conf sets %v; want ProtectKernelTunables=no alone, which the unit has at yes", got)
+	}
+}
+
 // Each block of the unit argues for itself: a setting without a reason is the
 // first that somebody removes. A comment covers the lines up to the next comment.
 func TestSettingsHaveReasons(t *testing.T) {
-	for _, name := range []string{"actuatord.service", "restart-254.conf", "reload-254.conf"} {
+	for _, name := range []string{"actuatord.service", "restart-254.conf", "reload-254.conf", "pwm.conf"} {
 		bare := 0
 		for i, line := range strings.Split(read(t, name), "\n") {
 			switch {
