@@ -12,6 +12,9 @@
 // line asks for its value and changes nothing. Buffers of an I2C transfer are
 // pinned while the kernel has them. Every error keeps its errno.
 //
+// [Look] asks what there is and changes nothing: it requests no line and makes no
+// transfer. [Scan] alone talks on a bus without being told what to say.
+//
 // # What it costs
 //
 // Taking a line asks every chip for the name of each of its lines, some sixty

@@ -23,11 +23,11 @@ func runBoard(args []string, e env) error {
 	if err := f.noWords(args); err != nil {
 		return err
 	}
-	w, err := f.wiring()
+	w, err := f.wiring(e)
 	if err != nil {
 		return err
 	}
-	var used = wired(w.Profile)
+	used := wired(w.Profile)
 	if w.Board.Driver == config.DriverSim {
 		used = nil // its lines are somewhere else
 	}
@@ -56,14 +56,17 @@ func runBoard(args []string, e env) error {
 	return err
 }
 
-// wiring is what the configuration uses, as far as it can be read; nothing where
-// there is none and nobody named one.
-func (f *flags) wiring() (config.Wiring, error) {
+// wiring is what the configuration uses, as far as it can be read. Where nobody named
+// one it is no fault that there is none, or that this user may not read it.
+func (f *flags) wiring(e env) (config.Wiring, error) {
 	w, err := config.LoadOutputs(f.config)
-	if errors.Is(err, fs.ErrNotExist) && !f.given("config") {
-		return config.Wiring{}, nil
+	if err == nil || f.given("config") {
+		return w, err
 	}
-	return w, err
+	if !errors.Is(err, fs.ErrNotExist) {
+		fmt.Fprintf(plain{e.err}, "actuatord: what the configuration uses is not marked: %v\n", err)
+	}
+	return config.Wiring{}, nil
 }
 
 func pick(buses []linux.Bus, number int) ([]linux.Bus, error) {

@@ -9,8 +9,11 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 	"unicode/utf8"
 
+	"actuatord/agent/config"
 	"actuatord/board"
 	"actuatord/board/linux"
 	"actuatord/hub/localhub"
@@ -127,6 +130,24 @@ func TestBoardScan(t *testing.T) {
 			t.Errorf("%q: exit %d, %q, %q; want exit %d and %q", c.args, code, out, errs, c.code, c.says)
 		}
 	}
+}
+
+// TestBoardScanHangs: an adapter that does not come back holds up a person for so long.
+func TestBoardScanHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var errs bytes.Buffer
+		hung := make(chan struct{})
+		began := time.Now()
+		e := env{err: &errs, fake: &hardware{scan: func(int, func(linux.Answer)) error {
+			<-hung
+			return nil
+		}}}
+		err := scanBus([]linux.Bus{{Number: 1}}, config.Wiring{}, e)
+		if err == nil || !strings.Contains(err.Error(), "its adapter hangs") || time.Since(began) != scanPatience {
+			t.Errorf("after %v: %v", time.Since(began), err)
+		}
+		close(hung)
+	})
 }
 
 // TestBoardJSON: what a program reads is what was looked at, and the scan.
