@@ -22,6 +22,11 @@ targets=(
 )
 programs=(actuatord c2d)
 
+# Packages whose small functions are called, not copied to where they are called from:
+# 190 KB less, for what runs once a connection or is not the program's own. Elliptic
+# curves, ciphers and the journal are not among them.
+lean=(-gcflags=crypto/tls=-l -gcflags=crypto/x509=-l -gcflags=github.com/...=-l)
+
 mkdir -p "$out"
 rm -f "$out"/actuatord-linux-* "$out"/c2d-linux-* "$out"/SHA256SUMS "$out"/VERSION
 export CGO_ENABLED=0 GOOS=linux GOFLAGS=
@@ -31,7 +36,7 @@ for target in "${targets[@]}"; do
 	export GOARCH=$arch
 	if [[ $arm == - ]]; then unset GOARM; else export GOARM=$arm; fi
 	for program in "${programs[@]}"; do
-		go build -trimpath -buildvcs=false -ldflags "-s -w -buildid= -X main.version=$version -X main.built=$built" \
+		go build -trimpath -buildvcs=false "${lean[@]}" -ldflags "-s -w -buildid= -X main.version=$version -X main.built=$built" \
 			-o "$out/$program-linux-$name" "./cmd/$program"
 	done
 done
