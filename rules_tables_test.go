@@ -106,6 +106,8 @@ func houseTables() tables {
 				"session and two of a drain's connection, which bound themselves; the storage's timer"},
 			"agent/control": {5, "one a connection, at most 8, ended by the client, a deadline or the daemon's end; one each that notices a client's going; " +
 				"three that close a socket when the end comes"},
+			"board/linux":   {2, "one an input, which waits for its edges, or looks where there are none, until the pin is closed"},
+			"board/sim":     {1, "one an input, which looks at the control file until the pin is closed"},
 			"board":         {2, "the keeper, which owns outputs and leases until Close; one worker a bus, so that a stuck bus holds up only itself"},
 			"cmd/actuatord": {3, "the control socket and reloads, until the daemon's context ends; opening a board that may hang, where the process ends without it"},
 			"test/bench":    {6, "serves the hub's two ports; the service manager's side of sd_notify and what closes it; waits for a started process; two that kill one that is late"},

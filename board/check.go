@@ -2,6 +2,7 @@ package board
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -9,7 +10,7 @@ import (
 // ProfileFault is one thing that is wrong with a profile. Package config adds
 // the line.
 type ProfileFault struct {
-	Table string // "output" or "register", as in the configuration file
+	Table string // "output", "input" or "register", as in the configuration file
 	Index int    // which of them, from 0
 	Key   string // the key that is wrong, such as "max_on"
 	Value string // what it says
@@ -30,6 +31,10 @@ const (
 // nameLimit keeps names fit for a report and a log line.
 const nameLimit = 64
 
+// longestDebounce bounds what an input may take to be believed: its loss is noticed
+// that much later. A float in a swell takes seconds to make up its mind.
+const longestDebounce = 5 * time.Second
+
 // Check answers everything that is wrong with p, outputs first, in order. It
 // looks at the profile alone: whether a line exists is only known to Open.
 func (p Profile) Check() []ProfileFault {
@@ -37,7 +42,11 @@ func (p Profile) Check() []ProfileFault {
 	for i, o := range p.Outputs {
 		c.output(i, o)
 	}
+	for i, in := range p.Inputs {
+		c.input(i, in)
+	}
 	c.interlocks(p.Outputs)
+	c.permits(p)
 	for i, r := range p.Registers {
 		c.register(i, r)
 	}
@@ -45,8 +54,8 @@ func (p Profile) Check() []ProfileFault {
 }
 
 type checker struct {
-	names  map[string]string // every target's name → which one has it
-	lines  map[string]string // every line → the output that has it
+	names  map[string]string // every name → which table has it
+	lines  map[string]string // every line → what has it
 	faults []ProfileFault
 }
 
@@ -61,7 +70,7 @@ func (c *checker) name(table string, i int, name string) {
 	case !validName(name):
 		c.fault(table, i, "name", name, "a name is 1 to %d letters, digits, '-', '_' or '.'", nameLimit)
 	case taken:
-		c.fault(table, i, "name", name, "already the name of %s; outputs and registers share their names", other)
+		c.fault(table, i, "name", name, "already the name of %s; outputs, inputs and registers share their names", other)
 	default:
 		c.names[name] = fmt.Sprintf("%s %d", table, i)
 	}
@@ -81,14 +90,7 @@ func validName(s string) bool {
 
 func (c *checker) output(i int, o Output) {
 	c.name("output", i, o.Name)
-	switch other, taken := c.lines[o.Line]; {
-	case o.Line == "":
-		c.fault("output", i, "line", o.Line, "is required: a kernel line name such as \"GPIO17\", or chip-label:offset")
-	case taken:
-		c.fault("output", i, "line", o.Line, "already the line of output %q", other)
-	default:
-		c.lines[o.Line] = o.Name
-	}
+	c.line("output", i, o.Line, o.Name)
 	c.span("output", i, "max_on", o.MaxOn)
 	c.span("output", i, "min_off", o.MinOff)
 	c.span("output", i, "max_age", o.MaxAge)
@@ -97,6 +99,43 @@ func (c *checker) output(i int, o Output) {
 	}
 	if o.SafeOn && o.MinOff > 0 {
 		c.fault("output", i, "min_off", o.MinOff.String(), "cannot go with safe = \"on\": the way to the safe level is never held up")
+	}
+}
+
+func (c *checker) line(table string, i int, line, name string) {
+	switch other, taken := c.lines[line]; {
+	case line == "":
+		c.fault(table, i, "line", line, "is required: a kernel line name such as \"GPIO17\", or chip-label:offset")
+	case taken:
+		c.fault(table, i, "line", line, "already the line of %s", other)
+	default:
+		c.lines[line] = fmt.Sprintf("%s %q", table, name)
+	}
+}
+
+func (c *checker) input(i int, in Input) {
+	c.name("input", i, in.Name)
+	c.line("input", i, in.Line, in.Name)
+	if in.Debounce < 0 || in.Debounce > longestDebounce {
+		c.fault("input", i, "debounce", in.Debounce.String(), "is from 0s to %v: the loss of what it permits is noticed that much later", longestDebounce)
+	}
+}
+
+func (c *checker) permits(p Profile) {
+	for i, o := range p.Outputs {
+		if o.Permit != nil && len(o.Permit) == 0 {
+			c.fault("output", i, "permit", "[]", "lists no input, so it withholds nothing; leave it out")
+		}
+		seen := map[string]bool{}
+		for _, name := range o.Permit {
+			switch {
+			case !slices.ContainsFunc(p.Inputs, func(in Input) bool { return in.Name == name }):
+				c.fault("output", i, "permit", name, "no [[input]] is named %q, so %s could never leave its safe level", name, o.Name)
+			case seen[name]:
+				c.fault("output", i, "permit", name, "lists %q twice", name)
+			}
+			seen[name] = true
+		}
 	}
 }
 

@@ -28,11 +28,12 @@ const (
 	LinePermission                  // this process may not open the chip
 )
 
-// LineError says that an output's line cannot be had or driven. The output is
-// unknown from then on until it was driven safe.
+// LineError says that a line cannot be had, driven or read. An output is unknown
+// from then on until it was driven safe, an input until it was read.
 type LineError struct {
-	Target string // the output
+	Target string // the output or input; empty: it is nobody's yet
 	Line   string // as the profile has it
+	Input  bool   // it is an input's
 	Fault  LineFault
 	Holder string   // LineBusy: the consumer label the kernel lists; may be empty
 	Places []string // AmbiguousLine: chip-label:offset of each
@@ -40,7 +41,14 @@ type LineError struct {
 }
 
 func (e *LineError) Error() string {
-	s := fmt.Sprintf("output %q, line %q: ", e.Target, e.Line)
+	kind, verb := "output", "driven"
+	if e.Input {
+		kind, verb = "input", "read"
+	}
+	s := fmt.Sprintf("line %q: ", e.Line)
+	if e.Target != "" {
+		s = fmt.Sprintf("%s %q, ", kind, e.Target) + s
+	}
 	switch e.Fault {
 	case NoSuchChip:
 		s += "no GPIO chip has that label"
@@ -60,7 +68,7 @@ func (e *LineError) Error() string {
 	case LinePermission:
 		s += "no permission: the user must be in group gpio"
 	default:
-		s += "cannot be driven"
+		s += "cannot be " + verb
 	}
 	if e.Err != nil {
 		s += ": " + e.Err.Error()

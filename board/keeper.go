@@ -22,6 +22,7 @@ type keeper struct {
 	d         Driver
 	outputs   []*output // those safe off first: an interlock is broken before it is made
 	registers []*register
+	inputs    []*input
 	buses     []*bus
 	returned  chan returned // one place for each bus: a worker never waits here
 	ended     chan struct{} // likewise
@@ -47,6 +48,10 @@ func newKeeper(b *Board, p Profile, d Driver) *keeper {
 	for _, r := range p.Registers {
 		r.Registers = slices.Clone(r.Registers)
 		k.registers = append(k.registers, &register{spec: r, bus: k.bus(r.Bus)})
+	}
+	for _, i := range p.Inputs {
+		k.inputs = append(k.inputs, &input{spec: i})
+		b.inputs[i.Name] = InputUnknown
 	}
 	k.returned = make(chan returned, len(k.buses))
 	k.ended = make(chan struct{}, len(k.buses))
@@ -81,8 +86,14 @@ func (k *keeper) run() {
 	close(k.b.gone)
 }
 
-// due does what time asks for.
+// due does what time asks for, and what the inputs have told.
 func (k *keeper) due(now time.Time) {
+	for _, in := range k.inputs {
+		k.hear(in)
+		if passed(in.look, now) {
+			k.look(in)
+		}
+	}
 	for _, o := range k.outputs {
 		if passed(o.until, now) {
 			k.expire(o)
@@ -124,6 +135,9 @@ func (k *keeper) wait(now time.Time) time.Duration {
 	for _, r := range k.registers {
 		sooner(r.retry)
 	}
+	for _, in := range k.inputs {
+		sooner(in.look)
+	}
 	sooner(k.stopBy)
 	if len(k.pings) > 0 {
 		next = now // by way of the timer: a pong says that the timer works
@@ -144,6 +158,11 @@ func (k *keeper) handle(r request) {
 		k.pings = append(k.pings, r.ping)
 	case r.stop:
 		k.stop(r)
+	case r.look:
+		for _, in := range k.inputs {
+			k.look(in)
+		}
+		k.b.answer(r, Result{})
 	case r.op.Kind == Safe && (r.op.Target == "" || r.op.Target == All):
 		k.safeAll(r)
 	default:
@@ -185,7 +204,7 @@ func (k *keeper) safeAll(r request) {
 		changed, err := k.toSafe(o, r.op.Cause)
 		g.note(changed, err)
 		if r.tell && (changed || err != nil) {
-			k.tell(o, r.op.Cause, by, err)
+			k.tell(o, Change{Cause: r.op.Cause, By: by, Err: err})
 		}
 	}
 	for _, x := range k.registers {
@@ -227,6 +246,9 @@ func (k *keeper) letGo() {
 		}
 		closePin(o)
 	}
+	for _, in := range k.inputs {
+		in.letGo()
+	}
 	free := 0
 	for _, u := range k.buses {
 		k.failWaiting(u, ErrClosed)
@@ -260,10 +282,11 @@ func closePin(o *output) {
 	o.pin = nil
 }
 
-// tell sends a Change, or counts it as lost.
-func (k *keeper) tell(o *output, cause, by string, err error) {
-	c := Change{Target: o.spec.Name, Level: o.level, Cause: cause, By: by, At: time.Now(), Err: err, Lost: k.lost}
-	if err != nil {
+// tell sends a Change of an output, or counts it as lost. Of c, cause and what
+// belongs to it are filled in.
+func (k *keeper) tell(o *output, c Change) {
+	c.Target, c.Level, c.At, c.Lost = o.spec.Name, o.level, time.Now(), k.lost
+	if c.Err != nil {
 		c.Cause = CauseTrip
 	}
 	select {

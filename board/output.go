@@ -51,6 +51,7 @@ func (o *output) result(r Result) Result {
 
 // leave takes an output away from its safe level, if every rule allows it.
 func (k *keeper) leave(o *output, r request) {
+	k.lookAtPermits(o)
 	now := time.Now()
 	if no := k.forbids(o, r.op, now); no.Refused != "" {
 		k.b.answer(r, o.result(no))
@@ -114,6 +115,8 @@ func (k *keeper) forbids(o *output, op Op, now time.Time) Result {
 		no := refuse(LevelUnknown, "%s could not be driven to its safe level yet: %v", name, o.err)
 		no.Transient = Transient(o.err)
 		return no
+	case k.withheld(o) != "":
+		return refuse(NotPermitted, "%s", k.withheld(o))
 	case o.away() && op.Kind == Pulse:
 		return refuse(AlreadyAway, "%s is %v already; a pulse starts at %v", name, o.level, o.spec.Safe())
 	case o.away() || o.spec.SafeOn:
@@ -181,7 +184,7 @@ func (k *keeper) makeWay(o *output) {
 		}
 		by := other.by
 		if changed, err := k.toSafe(other, CauseInterlock); changed {
-			k.tell(other, CauseInterlock, by, err)
+			k.tell(other, Change{Cause: CauseInterlock, By: by, Err: err})
 		}
 	}
 }
@@ -223,7 +226,7 @@ func (k *keeper) expire(o *output) {
 	o.pulse = nil
 	if pulse == nil {
 		_, err := k.toSafe(o, CauseLease)
-		k.tell(o, CauseLease, by, err)
+		k.tell(o, Change{Cause: CauseLease, By: by, Err: err})
 		return
 	}
 	_, err := k.toSafe(o, pulse.op.Cause)
@@ -233,6 +236,6 @@ func (k *keeper) expire(o *output) {
 // retry is one more attempt to make an unknown output safe.
 func (k *keeper) retry(o *output) {
 	if _, err := k.toSafe(o, CauseSafe); err == nil {
-		k.tell(o, CauseSafe, "", nil)
+		k.tell(o, Change{Cause: CauseSafe})
 	}
 }

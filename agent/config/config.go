@@ -19,7 +19,7 @@ type Config struct {
 	Clock   Clock
 	Journal Journal
 	Board   Board
-	Profile board.Profile // the [[output]] and [[register]] tables
+	Profile board.Profile // the [[output]], [[input]] and [[register]] tables
 	Default Default
 
 	// Warnings name what is allowed but unwise, one sentence each with its

@@ -10,7 +10,8 @@ import (
 
 // Outputs gives every output and register of a file whose safe level is beyond
 // doubt, even if the rest of the file is faulty or no TOML at all. Of a valid
-// file it gives exactly the profile that [Parse] gives.
+// file it gives the profile that [Parse] gives, but for inputs and permits: the way
+// to safety asks nobody, and must not wait for a line that it does not need.
 //
 // An output needs a line, and no fault in line, active or safe, nor an unknown
 // key that is one of them misspelt: a wrong guess there would drive it the
@@ -37,6 +38,7 @@ func outputs(r *reader) board.Profile {
 	}
 	for _, s := range r.several("output") {
 		o := s.output()
+		o.Permit = nil
 		s.done()
 		if o.Line == "" || s.bad["line"] || s.bad["active"] || s.bad["safe"] {
 			continue

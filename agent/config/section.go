@@ -87,7 +87,7 @@ func (r *reader) several(name string) []*section {
 func (r *reader) unknownTables() {
 	top := r.section("", r.root)
 	top.keys = r.tables
-	top.unknown("the tables are [hub], [clock], [journal], [board], [[output]], [[register]] and [default]")
+	top.unknown("the tables are [hub], [clock], [journal], [board], [[output]], [[input]], [[register]] and [default]")
 }
 
 // unknown refuses every key of the table that no rule asked for. The value is

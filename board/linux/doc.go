@@ -14,6 +14,11 @@
 // ioctls on a Raspberry Pi; driving one is one ioctl. A transfer on a dead bus
 // returns after 0.4 s.
 //
+// An input that stands still costs nothing: a goroutine waits for its edges. Where a
+// line has no interrupt (some expanders) it is read every 20 ms instead, and
+// debounced here. A chip that cannot pull ignores the bias without a word: that is
+// the kernel's way, and wiring has to pull then.
+//
 // # Power loss
 //
 // Nothing is stored. When the process ends its lines go back to the kernel:

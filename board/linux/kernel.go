@@ -1,6 +1,8 @@
 package linux
 
 import (
+	"io"
+	"os"
 	"path/filepath"
 	"unsafe"
 
@@ -15,6 +17,10 @@ type kernel struct {
 	close    func(fd int) error
 	ioctl    func(fd int, request uint, arg unsafe.Pointer) error // arg points to the request's struct
 	ioctlInt func(fd int, request uint, arg int) error
+
+	// stream answers the events of a line's request. The descriptor is its own from
+	// then on; its Close ends a Read that waits.
+	stream func(fd int) (io.ReadCloser, error)
 }
 
 func system() kernel {
@@ -24,7 +30,17 @@ func system() kernel {
 		close:    unix.Close,
 		ioctl:    ioctl,
 		ioctlInt: unix.IoctlSetInt,
+		stream:   stream,
 	}
+}
+
+// stream: a descriptor that does not block is waited for by Go's own poller, so that
+// Close wakes who reads. Of a blocking one it could not.
+func stream(fd int) (io.ReadCloser, error) {
+	if err := unix.SetNonblock(fd, true); err != nil {
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), "input"), nil
 }
 
 // ioctl repeats a call that a signal interrupted; Go's own preemption signals do

@@ -46,12 +46,17 @@ func TestConformance(t *testing.T) {
 				}
 				return c.lines[3].high
 			},
+			Drive: func(line string, high bool) { m.drive(c.lines[2+strings.Count(line, ":")], high) },
+			Break: func(line string) { c.lines[2+strings.Count(line, ":")].fail = unix.EIO },
+
 			NoLine: "GPIO99",
 			Bus:    "1", NoBus: "9", Address: 0x60, Absent: 0x10,
 		}
 		again := r
 		r.Again = func() boardtest.Rig { return again }
 		t.Cleanup(func() {
+			m.mu.Lock()
+			defer m.mu.Unlock()
 			if len(m.open) != 0 {
 				t.Errorf("%d descriptors are open at the end", len(m.open))
 			}
