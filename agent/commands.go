@@ -323,6 +323,9 @@ func (a *Agent) boardAnswered(r board.Result) error {
 		in.Fault, in.Detail = command.Reason(board.ReasonOf(r.Err)), r.Err.Error()
 	case r.Cut != "":
 		in.Fault, in.Detail = command.CutOff, "it was cut short by "+r.Cut
+		if r.Detail != "" {
+			in.Detail += ": " + r.Detail
+		}
 	}
 	return a.step(in)
 }

@@ -134,6 +134,9 @@ func (a *Agent) afterSafe(unsafe error) Answer {
 		answer.Faults = map[string]string{"board": unsafe.Error()}
 	}
 	for _, f := range a.o.Board.Faults() {
+		if f.Input {
+			continue
+		}
 		if answer.Faults == nil {
 			answer.Faults = map[string]string{}
 		}
@@ -159,7 +162,7 @@ func (a *Agent) told(it *item) *command.Report {
 	rep := a.stamped(it.life.Report(a.now()))
 	rep.Level = a.level(rep.Target)
 	if k := it.life.Plan.Op.Kind; k == command.OpRead || k == command.OpSafe {
-		rep.Levels = named(a.o.Board.Levels())
+		rep.Levels, rep.Inputs = named(a.o.Board.Levels()), named(a.o.Board.Inputs())
 	}
 	return &rep
 }

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"runtime"
 	"time"
@@ -135,7 +136,7 @@ func (a *Agent) writeOutcome(it *item) error {
 		rep.Level = level.String()
 	}
 	if k := l.Plan.Op.Kind; l.Record.State == command.Done && (k == command.OpRead || k == command.OpSafe) {
-		rep.Levels = named(levels)
+		rep.Levels, rep.Inputs = named(levels), named(a.o.Board.Inputs())
 	}
 	a.pending.urge(it.received)
 	a.pending.conclude(l.Record, rep)
@@ -146,10 +147,11 @@ func (a *Agent) writeOutcome(it *item) error {
 	return nil
 }
 
-func named(levels map[string]board.Level) map[string]string {
-	m := make(map[string]string, len(levels))
-	for name, l := range levels {
-		m[name] = l.String()
+// named is what levels or states say in words; nil if there are none.
+func named[S fmt.Stringer](states map[string]S) map[string]string {
+	m := make(map[string]string, len(states))
+	for name, s := range states {
+		m[name] = s.String()
 	}
 	return m
 }
@@ -207,6 +209,10 @@ func (a *Agent) moved(c board.Change) error {
 	}
 	rep := command.Report{Kind: command.KindChange, Target: c.Target, Level: c.Level.String(), Cause: c.Cause, MessageID: a.away[c.Target].MessageID}
 	attrs := []any{"target", c.Target, "level", rep.Level, "cause", c.Cause}
+	if c.Why != "" {
+		rep.Detail = command.Refuse("", "%s", c.Why).Detail
+		attrs = append(attrs, "why", c.Why)
+	}
 	if c.Err != nil {
 		rep.Detail = command.Refuse("", "%v", c.Err).Detail
 		attrs = append(attrs, "error", c.Err)

@@ -26,6 +26,7 @@ type Status struct {
 	PerCmd    uint64           `json:"writtenBytesPerCommand"` // by all that was written since the first; 0: there was none
 	History   string           `json:"history"`
 	Outputs   []Output         `json:"outputs"`
+	Inputs    []Input          `json:"inputs"`
 	Journal   persist.Stats    `json:"journal"`
 	Last      []command.Record `json:"last"`
 	Alarms    []Alarm          `json:"alarms"` // by name
@@ -46,6 +47,13 @@ type Output struct {
 	Cause string    `json:"cause,omitempty"` // the command that left it away from its safe level
 	Until time.Time `json:"until,omitzero"`  // when its lease ends
 	Fault string    `json:"fault,omitempty"` // why it cannot be driven
+}
+
+// Input is how one input stands.
+type Input struct {
+	Name  string `json:"name"`
+	State string `json:"state"`           // "active", "inactive" or "unknown"
+	Fault string `json:"fault,omitempty"` // why it cannot be read
 }
 
 // status is the whole of it.
@@ -81,7 +89,7 @@ func (a *Agent) bareStatus(now time.Time) Status {
 		Clock: ClockStatus{
 			Trusted: a.clock.Trusted(), Source: a.clock.Source().String(), Since: a.clock.Since(), Why: a.whyTrusted(),
 		},
-		Outputs: a.outputs(), Alarms: a.alarms.list(a.clock),
+		Outputs: a.outputs(), Inputs: a.inputs(), Alarms: a.alarms.list(a.clock),
 	}
 }
 
@@ -101,7 +109,7 @@ func (a *Agent) whyTrusted() string {
 
 // outputs answers every output, in the configuration's order.
 func (a *Agent) outputs() []Output {
-	levels, faults := a.o.Board.Levels(), a.o.Board.Faults()
+	levels, faults := a.o.Board.Levels(), a.faults()
 	var all []Output
 	for _, o := range a.o.Config.Profile.Outputs {
 		left := a.away[o.Name]
@@ -109,12 +117,27 @@ func (a *Agent) outputs() []Output {
 		if !left.until.IsZero() {
 			out.Until = a.clock.Now(left.until)
 		}
-		for _, f := range faults {
-			if f.Target == o.Name {
-				out.Fault = f.Err.Error()
-			}
-		}
+		out.Fault = faults[o.Name]
 		all = append(all, out)
+	}
+	return all
+}
+
+// inputs answers every input, in the configuration's order.
+func (a *Agent) inputs() []Input {
+	states, faults := a.o.Board.Inputs(), a.faults()
+	all := []Input{}
+	for _, in := range a.o.Config.Profile.Inputs {
+		all = append(all, Input{Name: in.Name, State: states[in.Name].String(), Fault: faults[in.Name]})
+	}
+	return all
+}
+
+// faults answers what is out of use, and why.
+func (a *Agent) faults() map[string]string {
+	all := map[string]string{}
+	for _, f := range a.o.Board.Faults() {
+		all[f.Target] = f.Err.Error()
 	}
 	return all
 }

@@ -142,7 +142,7 @@ func (k *keeper) learn(in *input, e Edge) {
 	k.b.mu.Lock()
 	k.b.inputs[in.spec.Name] = in.state()
 	k.b.mu.Unlock()
-	k.showFault(in.spec.Name, in.err)
+	k.showFault(in.spec.Name, true, in.err)
 	if in.state() != Active {
 		k.withdraw(in)
 	}

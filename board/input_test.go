@@ -189,7 +189,7 @@ func TestUnreadableInput(t *testing.T) {
 				r.withdrawn("pump", board.Off, "float-ok cannot be read, which counts as not active")
 				r.input("float-ok", board.InputUnknown)
 				f := r.b.Faults()
-				if len(f) != 1 || f[0].Target != "float-ok" || !strings.Contains(f[0].Err.Error(), `input "float-ok", line "GPIO5"`) {
+				if len(f) != 1 || f[0].Target != "float-ok" || !f[0].Input || !strings.Contains(f[0].Err.Error(), `input "float-ok", line "GPIO5"`) {
 					t.Errorf("faults %v; want the input's", f)
 				}
 				wantRefused(t, r.do(on("pump", 0)), board.NotPermitted) // the last look tried once more

@@ -302,10 +302,10 @@ func (k *keeper) show(o *output) {
 	k.b.mu.Lock()
 	k.b.levels[o.spec.Name] = o.level
 	k.b.mu.Unlock()
-	k.showFault(o.spec.Name, o.err)
+	k.showFault(o.spec.Name, false, o.err)
 }
 
-func (k *keeper) showFault(target string, err error) {
+func (k *keeper) showFault(target string, input bool, err error) {
 	k.b.mu.Lock()
 	defer k.b.mu.Unlock()
 	if err == nil {
@@ -314,7 +314,7 @@ func (k *keeper) showFault(target string, err error) {
 	}
 	f, had := k.b.faults[target]
 	if !had {
-		f = Fault{Target: target, Since: time.Now()}
+		f = Fault{Target: target, Input: input, Since: time.Now()}
 	}
 	f.Err = err
 	k.b.faults[target] = f

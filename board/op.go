@@ -107,6 +107,7 @@ const (
 // again.
 type Fault struct {
 	Target string
+	Input  bool // it is an input: nothing of it could be at a safe level
 	Err    error
 	Since  time.Time
 }

@@ -187,7 +187,7 @@ func (j *job) finish(k *keeper, res Result) {
 	if j.last && res.Err != nil {
 		x.retry = time.Now().Add(retryEvery)
 	}
-	k.showFault(x.spec.Name, x.err)
+	k.showFault(x.spec.Name, false, x.err)
 	if !j.last {
 		k.b.answer(j.op, res)
 	} else if j.safe != nil {

@@ -19,6 +19,7 @@ type LevelFunc func(output string) (on, known bool)
 type Table struct {
 	outputs   map[string]board.Output
 	registers map[string]board.Register
+	inputs    map[string]bool
 	names     []string // of the targets, as configured, then "all"
 	log       bool
 }
@@ -26,7 +27,7 @@ type Table struct {
 // New makes the table of a board's profile. With logDefault, payloads that are
 // no commands are logged instead of refused ([default] handler = "log").
 func New(p board.Profile, logDefault bool) *Table {
-	t := &Table{outputs: map[string]board.Output{}, registers: map[string]board.Register{}, log: logDefault}
+	t := &Table{outputs: map[string]board.Output{}, registers: map[string]board.Register{}, inputs: map[string]bool{}, log: logDefault}
 	for _, o := range p.Outputs {
 		t.outputs[o.Name] = o
 		t.names = append(t.names, o.Name)
@@ -34,6 +35,9 @@ func New(p board.Profile, logDefault bool) *Table {
 	for _, r := range p.Registers {
 		t.registers[r.Name] = r
 		t.names = append(t.names, r.Name)
+	}
+	for _, in := range p.Inputs {
+		t.inputs[in.Name] = true
 	}
 	t.names = append(t.names, board.All)
 	return t
@@ -55,6 +59,9 @@ func (t *Table) Plan(c command.Command, level LevelFunc) (command.Plan, *command
 	}
 	if r, ok := t.registers[c.Target]; ok {
 		return planRegister(r, c)
+	}
+	if t.inputs[c.Target] {
+		return command.Plan{}, command.Refuse(command.UnknownTarget, `%s is an input: nothing can be done to it; {"target":"all","action":"read"} reports what it is`, quote(c.Target))
 	}
 	return command.Plan{}, command.Refuse(command.UnknownTarget, "there is no target %s; targets are %s", quote(c.Target), list(t.names))
 }

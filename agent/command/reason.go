@@ -37,7 +37,8 @@ const (
 	Interlocked  Reason = "interlocked"
 	MinOff       Reason = "min-off"
 	LevelUnknown Reason = "level-unknown"
-	AlreadyAway  Reason = "already-away" // a pulse on an output that is not at its safe level
+	NotPermitted Reason = "not-permitted" // an input of its permit is not active, or cannot be read
+	AlreadyAway  Reason = "already-away"  // a pulse on an output that is not at its safe level
 
 	// The board, after it.
 	IOError  Reason = "io-error"

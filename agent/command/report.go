@@ -24,7 +24,8 @@ type Report struct {
 
 	Level  string            `json:"level,omitempty"`  // of the target, after: "on", "off", "unknown"
 	Levels map[string]string `json:"levels,omitempty"` // of every output
-	Cause  string            `json:"cause,omitempty"`  // of a change: lease, safe, trip, local
+	Inputs map[string]string `json:"inputs,omitempty"` // of every input: "active", "inactive", "unknown"
+	Cause  string            `json:"cause,omitempty"`  // of a change: lease, permit, safe, trip, local
 
 	Alarm string `json:"alarm,omitempty"` // of an alarm: which; an Alarm constant
 	State string `json:"state,omitempty"` // of an alarm: a State constant
@@ -52,7 +53,7 @@ const (
 	AlarmStorage        = "storage"           // the journal cannot be used: nothing is carried out
 	AlarmHistory        = "history-lost"      // the record of past commands was lost: once-only commands are refused
 	AlarmUnrejectable   = "unrejectable"      // refused messages block the queue, since HTTPS cannot be reached
-	AlarmBus            = "bus"               // an output cannot be driven safe, or a register cannot be written
+	AlarmBus            = "bus"               // an output cannot be driven safe, a register not written, or an input not read
 	AlarmSameID         = "same-id-elsewhere" // sessions keep being closed early: another device has our id
 	AlarmFirstSubscribe = "first-subscribe"   // the first connect went ahead without draining the queue
 	AlarmNoSession      = "no-session"        // commands come by polls only

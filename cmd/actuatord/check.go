@@ -41,7 +41,7 @@ func runCheck(args []string, e env) error {
 		return checkCommand(*payload, c, e)
 	}
 	k := checker{out: plain{e.out}}
-	k.line("configuration", nil, fmt.Sprintf("%d outputs, %d registers", len(c.Profile.Outputs), len(c.Profile.Registers)))
+	k.line("configuration", nil, fmt.Sprintf("%d outputs, %d registers, %d inputs", len(c.Profile.Outputs), len(c.Profile.Registers), len(c.Profile.Inputs)))
 	for _, w := range c.Warnings {
 		k.warn("configuration", w)
 	}
@@ -110,6 +110,10 @@ func (k *checker) board(c config.Config) {
 	for _, o := range c.Profile.Outputs {
 		where, err := linux.Find(o.Line)
 		k.line("output "+o.Name, err, where)
+	}
+	for _, in := range c.Profile.Inputs {
+		where, err := linux.Find(in.Line)
+		k.line("input "+in.Name, err, where)
 	}
 	buses := map[string]bool{}
 	for _, r := range c.Profile.Registers {

@@ -81,6 +81,13 @@ func printOutputs(w io.Writer, s agent.Status, now time.Time) {
 	for _, o := range s.Outputs {
 		fmt.Fprintf(w, "output\t%s %s%s\n", o.Name, o.Level, standing(o, now))
 	}
+	for _, in := range s.Inputs {
+		fault := ""
+		if in.Fault != "" {
+			fault = ": " + in.Fault
+		}
+		fmt.Fprintf(w, "input\t%s %s%s\n", in.Name, in.State, fault)
+	}
 }
 
 // printLink tells how the hub is reached, what comes next, and why it is not better.
