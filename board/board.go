@@ -43,6 +43,8 @@ type request struct {
 	ping chan<- struct{} // room for one
 	stop bool
 	look bool // read every input
+
+	disable map[string]string // what is out of use from here on; nil: not what is asked
 }
 
 // Open takes every output to its safe level, writes every register's safe bytes,
@@ -134,8 +136,13 @@ func (b *Board) answer(r request, res Result) {
 // answers within 3 s: with ErrStuck if the board's goroutine did not. Outputs
 // that moved are Changes with the given cause.
 func (b *Board) Safe(cause string) Result {
+	return b.ask(request{op: Op{Kind: Safe, Target: All, Cause: cause}, tell: true})
+}
+
+// ask waits for the answer to r, within safeBound.
+func (b *Board) ask(r request) Result {
 	done := make(chan Result, 1)
-	r := request{op: Op{Kind: Safe, Target: All, Cause: cause}, done: done, tell: true}
+	r.done = done
 	if !b.put(r) {
 		return Result{Op: r.op, Err: ErrClosed}
 	}

@@ -155,14 +155,7 @@ func (k *keeper) withdraw(in *input) {
 		if !o.away() || !slices.Contains(o.spec.Permit, in.spec.Name) {
 			continue
 		}
-		why, by, pulse := in.denies(), o.by, o.pulse
-		o.pulse = nil
-		_, err := k.toSafe(o, CausePermit)
-		k.tell(o, Change{Cause: CausePermit, By: by, Why: why, Err: err})
-		if pulse != nil {
-			res := Result{Attempted: true, Changed: true, Cut: CausePermit, Detail: why, Err: err, Transient: Transient(err)}
-			k.b.answer(*pulse, o.result(res))
-		}
+		k.drop(o, CausePermit, in.denies())
 	}
 }
 

@@ -158,6 +158,8 @@ func (k *keeper) handle(r request) {
 		k.pings = append(k.pings, r.ping)
 	case r.stop:
 		k.stop(r)
+	case r.disable != nil:
+		k.disable(r)
 	case r.look:
 		for _, in := range k.inputs {
 			k.look(in)

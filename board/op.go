@@ -32,6 +32,7 @@ type Reason string
 
 // The board's reasons.
 const (
+	Disabled      Reason = "disabled"       // people have taken it out of use
 	Interlocked   Reason = "interlocked"    // another output of the group is on, or unknown
 	MinOff        Reason = "min-off"        // it has not been off long enough
 	LevelUnknown  Reason = "level-unknown"  // away from safe is refused until a safe drive succeeded
@@ -69,7 +70,7 @@ type Result struct {
 	Transient bool
 
 	// Cut: a pulse came to its end early, and by what: the cause of the
-	// operation that took its place, "permit", "safe", or "stop".
+	// operation that took its place, "permit", "disabled", "safe", or "stop".
 	Cut string
 
 	Level   Level     // of an output, now; Unknown for registers and for All
@@ -87,7 +88,7 @@ type Change struct {
 	Level  Level
 	Cause  string    // a Cause constant
 	By     string    // the Cause of the operation that had moved the output before; empty: none had
-	Why    string    // of a permit: one sentence, which input and what of it
+	Why    string    // of a permit: which input, and what of it; of what was disabled: as Disable was told
 	At     time.Time // when it moved
 	Err    error     // of a trip: what the hardware said
 	Lost   int       // so many changes before this one found no room and are gone
@@ -100,6 +101,7 @@ const (
 	CauseSafe      = "safe"      // driven safe: at start, or after a trip
 	CauseStop      = "stop"      // driven safe because the board is being closed
 	CausePermit    = "permit"    // an input of its permit is not active any more, or cannot be read
+	CauseDisabled  = "disabled"  // people have taken it out of use
 	CauseInterlock = "interlock" // made way for an output of its group whose safe level is on
 )
 

@@ -20,6 +20,8 @@ type output struct {
 	retry time.Time // Unknown: the next try to make it safe
 	by    string    // away: the cause of the operation that has the lease
 	pulse *request  // the pulse whose answer is owed
+
+	disabled string // why it is out of use; empty: it is not
 }
 
 func (o *output) away() bool { return o.level != Unknown && o.level != o.spec.Safe() }
@@ -105,6 +107,8 @@ func (o *output) lease(op Op, now time.Time) {
 func (k *keeper) forbids(o *output, op Op, now time.Time) Result {
 	name := o.spec.Name
 	switch {
+	case o.disabled != "":
+		return refuse(Disabled, "%s is disabled %s", name, o.disabled)
 	case passed(op.Deadline, now):
 		return refuse(Expired, "its time had passed when %s was about to be driven", name)
 	case op.For < 0, op.Kind == Pulse && op.For == 0:
@@ -172,6 +176,22 @@ func (k *keeper) toSafe(o *output, cause string) (changed bool, err error) {
 	k.show(o)
 	k.cut(o, cause, err)
 	return before != o.level, err
+}
+
+// drop takes an output to its safe level for a reason that people want to hear: a
+// Change has it, and so has the answer of a pulse that it cuts.
+func (k *keeper) drop(o *output, cause, why string) (changed bool, err error) {
+	by, pulse := o.by, o.pulse
+	o.pulse = nil
+	changed, err = k.toSafe(o, cause)
+	if changed || err != nil {
+		k.tell(o, Change{Cause: cause, By: by, Why: why, Err: err})
+	}
+	if pulse != nil {
+		res := Result{Attempted: true, Changed: true, Cut: cause, Detail: why, Err: err, Transient: Transient(err)}
+		k.b.answer(*pulse, o.result(res))
+	}
+	return changed, err
 }
 
 // makeWay keeps an interlock where one member is safe on: its way to safety is
