@@ -136,7 +136,7 @@ func (a *Agent) writeOutcome(it *item) error {
 		rep.Level = level.String()
 	}
 	if k := l.Plan.Op.Kind; l.Record.State == command.Done && (k == command.OpRead || k == command.OpSafe) {
-		rep.Levels, rep.Inputs = named(levels), named(a.o.Board.Inputs())
+		rep.Levels, rep.Inputs, rep.Disabled = named(levels), named(a.o.Board.Inputs()), phrases(a.disabled)
 	}
 	a.pending.urge(it.received)
 	a.pending.conclude(l.Record, rep)

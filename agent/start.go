@@ -56,7 +56,7 @@ func (a *Agent) recover() error {
 		cause = "unclean stop"
 	}
 	a.pending.batch.Report(a.stamped(command.Report{
-		Kind: command.KindStart, Levels: named(a.o.Board.Levels()), Inputs: named(a.o.Board.Inputs()), Version: a.o.Version, Cause: cause,
+		Kind: command.KindStart, Levels: named(a.o.Board.Levels()), Inputs: named(a.o.Board.Inputs()), Disabled: phrases(a.disabled), Version: a.o.Version, Cause: cause,
 	}))
 	if h, changed := a.aged(now); changed {
 		a.pending.batch.History(h)

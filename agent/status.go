@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"slices"
 	"time"
 
 	"actuatord/agent/clock"
@@ -12,24 +13,25 @@ import (
 // Status is the state of everything a person may wonder about. All its times are
 // by the agent's clock, which need not be the kernel's; Now is that clock's.
 type Status struct {
-	Version   string           `json:"version"`
-	Now       time.Time        `json:"now"`
-	Since     time.Time        `json:"since"` // the start
-	Clock     ClockStatus      `json:"clock"`
-	Storage   string           `json:"storage,omitempty"` // why there is no journal; then what comes from it is not set
-	Link      link.Status      `json:"link"`
-	LastPoll  time.Time        `json:"lastPoll,omitzero"`      // of this run or an earlier one, as the clock said then
-	Unsettled int              `json:"unsettled"`              // delivered, and neither completed, rejected nor abandoned at the hub
-	Held      int              `json:"held"`                   // of them, owed a reject, which MQTT cannot give
-	Waiting   int              `json:"waiting"`                // commands in line
-	Concluded uint64           `json:"concluded"`              // commands that came to an outcome in this run
-	PerCmd    uint64           `json:"writtenBytesPerCommand"` // by all that was written since the first; 0: there was none
-	History   string           `json:"history"`
-	Outputs   []Output         `json:"outputs"`
-	Inputs    []Input          `json:"inputs"`
-	Journal   persist.Stats    `json:"journal"`
-	Last      []command.Record `json:"last"`
-	Alarms    []Alarm          `json:"alarms"` // by name
+	Version   string             `json:"version"`
+	Now       time.Time          `json:"now"`
+	Since     time.Time          `json:"since"` // the start
+	Clock     ClockStatus        `json:"clock"`
+	Storage   string             `json:"storage,omitempty"` // why there is no journal; then what comes from it is not set
+	Link      link.Status        `json:"link"`
+	LastPoll  time.Time          `json:"lastPoll,omitzero"`      // of this run or an earlier one, as the clock said then
+	Unsettled int                `json:"unsettled"`              // delivered, and neither completed, rejected nor abandoned at the hub
+	Held      int                `json:"held"`                   // of them, owed a reject, which MQTT cannot give
+	Waiting   int                `json:"waiting"`                // commands in line
+	Concluded uint64             `json:"concluded"`              // commands that came to an outcome in this run
+	PerCmd    uint64             `json:"writtenBytesPerCommand"` // by all that was written since the first; 0: there was none
+	History   string             `json:"history"`
+	Outputs   []Output           `json:"outputs"`
+	Inputs    []Input            `json:"inputs"`
+	Disabled  []persist.Disabled `json:"disabled"` // by people, and what each of them said
+	Journal   persist.Stats      `json:"journal"`
+	Last      []command.Record   `json:"last"`
+	Alarms    []Alarm            `json:"alarms"` // by name
 }
 
 // ClockStatus is whether the time is trusted, on whose word, and why not.
@@ -89,7 +91,7 @@ func (a *Agent) bareStatus(now time.Time) Status {
 		Clock: ClockStatus{
 			Trusted: a.clock.Trusted(), Source: a.clock.Source().String(), Since: a.clock.Since(), Why: a.whyTrusted(),
 		},
-		Outputs: a.outputs(), Inputs: a.inputs(), Alarms: a.alarms.list(a.clock),
+		Outputs: a.outputs(), Inputs: a.inputs(), Disabled: slices.Concat([]persist.Disabled{}, a.disabled), Alarms: a.alarms.list(a.clock),
 	}
 }
 

@@ -34,6 +34,7 @@ const (
 	HistoryLost Reason = "history-lost"
 
 	// The board, just before the first edge.
+	OutOfUse     Reason = "disabled" // people have disabled the target
 	Interlocked  Reason = "interlocked"
 	MinOff       Reason = "min-off"
 	LevelUnknown Reason = "level-unknown"

@@ -25,7 +25,9 @@ type Report struct {
 	Level  string            `json:"level,omitempty"`  // of the target, after: "on", "off", "unknown"
 	Levels map[string]string `json:"levels,omitempty"` // of every output
 	Inputs map[string]string `json:"inputs,omitempty"` // of every input: "active", "inactive", "unknown"
-	Cause  string            `json:"cause,omitempty"`  // of a change: lease, permit, safe, trip, local
+	Cause  string            `json:"cause,omitempty"`  // of a change: lease, permit, disabled, enabled, safe, trip, local
+
+	Disabled map[string]string `json:"disabled,omitempty"` // of a start and a read: what people have disabled, by whom and why
 
 	Alarm string `json:"alarm,omitempty"` // of an alarm: which; an Alarm constant
 	State string `json:"state,omitempty"` // of an alarm: a State constant
@@ -41,7 +43,7 @@ type Report struct {
 // Kinds of report.
 const (
 	KindOutcome = "outcome" // a command came to its end
-	KindChange  = "change"  // an output moved and no command asked
+	KindChange  = "change"  // an output moved and no command asked, or a target was disabled or enabled
 	KindStart   = "start"   // the agent started: all levels, and why
 	KindAlarm   = "alarm"   // something needs a person
 )
@@ -57,6 +59,7 @@ const (
 	AlarmSameID         = "same-id-elsewhere" // sessions keep being closed early: another device has our id
 	AlarmFirstSubscribe = "first-subscribe"   // the first connect went ahead without draining the queue
 	AlarmNoSession      = "no-session"        // commands come by polls only
+	AlarmDisabled       = "disabled-unknown"  // what is disabled cannot be read, so everything is
 	AlarmUnreachable    = "https-unreachable" // HTTPS, the way for polls and refusals, cannot be reached
 )
 

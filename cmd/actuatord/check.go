@@ -51,6 +51,7 @@ func runCheck(args []string, e env) error {
 	k.line("trust roots", rootsErr, "Azure's, and "+orNone(c.Hub.CAFile))
 	k.board(c)
 	k.journal(c)
+	k.disabled(c)
 	kernel := clock
 	if e.kernel != nil {
 		kernel = e.kernel
@@ -159,6 +160,20 @@ func (k *checker) journal(c config.Config) {
 		k.line("journal", nil, "none yet; the first run makes it")
 	default:
 		k.line("journal", err, "every record proven")
+	}
+}
+
+// disabled tells what people have taken out of use.
+func (k *checker) disabled(c config.Config) {
+	list, err := persist.ReadDisabled(persist.DisabledPath(c.Journal.Path))
+	switch {
+	case errors.Is(err, os.ErrPermission):
+		k.warn("disabled", err.Error()+"; or only you may not read it: check as root, or as the user that runs actuatord")
+	case err != nil:
+		k.line("disabled", err, "")
+	}
+	for _, d := range list {
+		k.warn("disabled", agent.Sentence(d)+"; 'actuatord enable "+d.Target+"' puts it back into use")
 	}
 }
 

@@ -3,8 +3,8 @@
 // the hub the truth about it. See README.md for what it promises.
 //
 // This package is flags and wiring. `run` is the daemon; `safe` works without
-// one, since the service manager calls it when the daemon has failed; `do`,
-// `status` and `history` ask the daemon at its socket. Power loss at any moment
+// one, since the service manager calls it when the daemon has failed, and so do
+// `disable` and `enable`; `do`, `status` and `history` ask the daemon at its socket. Power loss at any moment
 // is package agent's and persist's business: nothing is kept here.
 package main
 
@@ -46,6 +46,9 @@ usage: actuatord COMMAND [flags] [--config FILE]
         --online          and can the hub be reached (at most a minute; no MQTT session)
         --command FILE|-  what would this payload do (nothing moves)
   safe                    every output to its safe level, now
+  disable NAME|all        takes an output or register out of use, whoever commands it:
+        --why TEXT        to its safe level now, and it stays there over restarts
+  enable NAME|all         puts it back into use; it moves by a new command only
   do TARGET ACTION        carry out a command from here: do pump on --for 2s
         --for D  --register N  --bytes HEX
   status [--json]         alarms (then it exits with 1), link, clock, outputs, last commands
@@ -75,6 +78,7 @@ func main() {
 func run(args []string, e env) int {
 	commands := map[string]func([]string, env) error{
 		"run": runDaemon, "check": runCheck, "safe": runSafe, "do": runDo,
+		"disable": runDisable, "enable": runEnable,
 		"status": runStatus, "history": runHistory, "journal": runJournal, "version": runVersion,
 	}
 	if len(args) == 0 {
