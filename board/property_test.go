@@ -18,7 +18,7 @@ import (
 // starts, because rapid's failures must not unwind a bubble.
 type step struct {
 	Op      board.Op
-	Fault   string // "", "go", "no go", "reads", "deaf", "outs", "moving", "requests", "hang", "release", "transfers"
+	Fault   string // "", "go", "no go", "reads", "deaf", "disable", "enable", "outs", "moving", "requests", "hang", "release", "transfers"
 	N       int    // how many times the fault strikes
 	Line    int    // which output it strikes
 	Advance time.Duration
@@ -55,7 +55,7 @@ func drawSteps(t *rapid.T) []step {
 		s := step{Advance: seconds.Draw(t, "advance")}
 		switch rapid.IntRange(0, 9).Draw(t, "what") {
 		case 0:
-			s.Fault = rapid.SampledFrom([]string{"outs", "moving", "requests", "transfers", "hang", "release", "go", "go", "no go", "reads", "deaf"}).Draw(t, "fault")
+			s.Fault = rapid.SampledFrom([]string{"outs", "moving", "requests", "transfers", "hang", "release", "go", "go", "no go", "reads", "deaf", "disable", "enable"}).Draw(t, "fault")
 			s.N, s.Line = rapid.IntRange(1, 4).Draw(t, "n"), rapid.IntRange(0, frail-1).Draw(t, "line")
 		case 1:
 			s.Op = board.Op{Kind: board.Write, Target: rapid.SampledFrom([]string{"dac", "led"}).Draw(t, "register"), Bytes: []byte{9}}
@@ -98,6 +98,7 @@ type witness struct {
 	b      *board.Board
 	broken []string
 	due    map[string]time.Time // when an output that was taken away must be back; absent: no bound known
+	out    bool                 // free is disabled
 	struck int                  // seconds by which faults may hold up a safe drive
 }
 
@@ -172,6 +173,13 @@ func (w *witness) strike(s step) {
 		w.d.Deafen("I", false)
 		w.d.Drive("I", s.Fault == "go")
 		return
+	case "disable", "enable":
+		set := map[string]string{}
+		if w.out = s.Fault == "disable"; w.out {
+			set["free"] = "by kim"
+		}
+		w.b.Disable(set)
+		return
 	case "reads":
 		w.d.FailReads("I", s.N, syscall.EIO)
 		return
@@ -210,6 +218,7 @@ func towardSafe(op board.Op) bool {
 func (w *witness) look(now time.Time) {
 	levels := w.b.Levels()
 	w.expect(levels["free"] != board.On || w.b.Inputs()["go"] == board.Active, "free is on and go is %v", w.b.Inputs()["go"])
+	w.expect(levels["free"] != board.On || !w.out, "free is on and disabled")
 	for _, o := range plant().Outputs {
 		on, _ := w.d.Level(o.Line)
 		l := levels[o.Name]

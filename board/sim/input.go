@@ -13,8 +13,9 @@ import (
 )
 
 // followEvery is how often the control file is looked at: soon enough for a person
-// who has just written it, and twenty small reads a second for each input.
-const followEvery = 50 * time.Millisecond
+// who has just written it, and twenty small reads a second for each input. One that is
+// not there is looked for every absentEvery: most simulated boards never have one.
+const followEvery, absentEvery = 50 * time.Millisecond, time.Second
 
 // ControlFile is where a board with this trace file looks for the levels of its
 // inputs.
@@ -125,7 +126,7 @@ func (p *inputPin) Close() error {
 
 // follow tells what the control file makes of the line, until the pin is closed.
 func (p *inputPin) follow() {
-	tick := time.NewTicker(followEvery)
+	tick := time.NewTimer(followEvery)
 	defer tick.Stop()
 	for {
 		select {
@@ -137,6 +138,11 @@ func (p *inputPin) follow() {
 			p.d.mu.Lock()
 			p.notice()
 			p.d.mu.Unlock()
+			next := followEvery
+			if _, err := os.Lstat(p.d.control); errors.Is(err, fs.ErrNotExist) {
+				next = absentEvery
+			}
+			tick.Reset(next)
 		}
 	}
 }
