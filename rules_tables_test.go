@@ -114,6 +114,8 @@ func houseTables() tables {
 			"test/torture":   {6, "the hub's listeners, a sender and a mischief-maker a device, a daemon's keeper, and who samples the daemons in a soak, all ended by the run's context"},
 			"cmd/c2d":        {2, "reads standard input, which knows no cancelling: ends with the process; serves HTTPS beside MQTT, until either cannot or the end"},
 			"board/expander": {1, "one a bus with expanders, so that a stuck one holds up nobody; ends at Close, or with the transfer it sits in"},
+			"board/linux":    {2, "one an input, which waits for its edges, or looks where there are none, until the pin is closed"},
+			"board/sim":      {1, "one an input, which looks at the control file until the pin is closed"},
 			"hub/https": {2, "sending a request while its answer is read, until it is written or the connection is closed, which both end before the call does; " +
 				"closing the connection under a request whose context ended"},
 			"hub/dial":     {1, "closes the connection under a proxy whose answer was given up"},

@@ -106,6 +106,7 @@ type Agent struct {
 	acted     chan board.Result
 	stopping  bool
 	away      map[string]departure // outputs that a command left away from their safe level
+	disabled  []persist.Disabled   // as on disk, or as it is to be taken
 
 	concluded uint64 // commands that came to an outcome …
 	before    uint64 // … and what was written before the first
@@ -147,6 +148,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	a.uplink.ctx, a.uplink.cancel = context.WithCancel(context.Background())
 	defer a.uplink.cancel()
 	a.startHeartbeat(a.boot)
+	a.readDisabled()
 	err := a.openJournal(ctx)
 	if err == nil && a.journal != nil {
 		err = a.live(ctx)

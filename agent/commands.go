@@ -202,6 +202,9 @@ func (a *Agent) plan(it *item) (*command.Input, error) {
 	p, refusal := a.table.Plan(it.life.Command, func(output string) (on, known bool) {
 		return levels[output] == board.On, levels[output] != board.Unknown
 	})
+	if refusal == nil {
+		refusal = a.outOfUse(p) // once more at the board; but like this nothing is written as started
+	}
 	in := &command.Input{Kind: command.Planned, Plan: p, Refusal: refusal}
 	h, changed := a.aged(a.now())
 	if changed { // once in a journal's life or twice: it need not wait for company
@@ -323,6 +326,9 @@ func (a *Agent) boardAnswered(r board.Result) error {
 		in.Fault, in.Detail = command.Reason(board.ReasonOf(r.Err)), r.Err.Error()
 	case r.Cut != "":
 		in.Fault, in.Detail = command.CutOff, "it was cut short by "+r.Cut
+		if r.Detail != "" {
+			in.Detail += ": " + r.Detail
+		}
 	}
 	return a.step(in)
 }

@@ -18,6 +18,8 @@ const (
 	AskDo      Verb = "do"      // carry out Payload as a local command, in its turn
 	AskSafe    Verb = "safe"    // drive everything safe now, ahead of everything
 	AskHistory Verb = "history" // the last Count commands
+	AskDisable Verb = "disable" // Target is out of use from now on, for Why
+	AskEnable  Verb = "enable"  // and it is not any more
 	AskReset   Verb = "reset"   // a person declares that nothing from before the journal can still come
 )
 
@@ -26,6 +28,9 @@ type Request struct {
 	Verb    Verb          `json:"verb"`
 	Payload []byte        `json:"payload,omitempty"` // do: the command, as the cloud would send it
 	Count   int           `json:"count,omitempty"`   // history: how many
+	Target  string        `json:"target,omitempty"`  // disable, enable: a target's name, or "all"
+	Why     string        `json:"why,omitempty"`     // disable: for people
+	Who     string        `json:"-"`                 // who asks; as the socket knows, not as he says
 	Asked   time.Time     `json:"-"`                 // when it came; zero: now
 	Reply   chan<- Answer `json:"-"`                 // has room for one answer; gets exactly one
 }
@@ -37,7 +42,7 @@ type Answer struct {
 	Outcome *command.Report   `json:"outcome,omitempty"`
 	History []command.Record  `json:"history,omitempty"`
 	Was     string            `json:"was,omitempty"`    // reset: what history was
-	Faults  map[string]string `json:"faults,omitempty"` // safe: what is not at its safe level, and why
+	Faults  map[string]string `json:"faults,omitempty"` // safe, disable: what is not at its safe level, and why
 	Levels  map[string]string `json:"levels,omitempty"` // safe: the levels afterwards
 }
 
@@ -62,6 +67,10 @@ func (a *Agent) answer(r Request) error {
 			return unknown(err)
 		}
 		r.Reply <- Answer{History: records}
+	case AskDisable:
+		return a.disable(r)
+	case AskEnable:
+		return a.enable(r)
 	case AskReset:
 		return a.reset(r)
 	default:
@@ -101,27 +110,46 @@ const DoPatience = 2 * time.Minute
 // before this is older than it: it is superseded unless it goes the same way.
 func (a *Agent) safeNow(r Request) error {
 	unsafe := a.safe("local")
-	a.line.arrival++
-	safe := command.Record{Key: command.Key(fmt.Sprintf("l:safe-%d", a.line.arrival)), Arrival: a.line.arrival}
-	safe.Touches = append(safe.Touches, a.driven()...)
+	targets := a.driven()
 	for _, g := range a.o.Config.Profile.Registers {
 		if g.Safe != nil {
-			safe.Touches = append(safe.Touches, g.Name)
+			targets = append(targets, g.Name)
 		}
 	}
-	if err := a.supersede(safe, true); err != nil {
+	if err := a.overtake(targets); err != nil {
+		return err
+	}
+	if err := a.endWait(nil); err != nil {
+		return err
+	}
+	r.Reply <- a.afterSafe(unsafe)
+	return nil
+}
+
+// overtake makes this moment the newest command of targets: what was received before
+// is older, and superseded unless it goes towards safety.
+func (a *Agent) overtake(targets []string) error {
+	a.line.arrival++
+	now := command.Record{Key: command.Key(fmt.Sprintf("l:safe-%d", a.line.arrival)), Arrival: a.line.arrival, Touches: targets}
+	if err := a.supersede(now, true); err != nil {
 		return err
 	}
 	a.pending.urge(time.Now())
-	if a.line.hand != nil && a.line.hand.life.Phase == command.Waiting {
-		if err := a.step(command.Input{Kind: command.Overtaken}); err != nil {
-			return err
-		}
-		if a.line.hand == nil {
-			a.line.retryAt = time.Time{}
-		}
+	return nil
+}
+
+// endWait ends the command in hand if it waits for another try at leaving the safe
+// level: for why, or as superseded if that is nil.
+func (a *Agent) endWait(why *command.Refusal) error {
+	if a.line.hand == nil || a.line.hand.life.Phase != command.Waiting {
+		return nil
 	}
-	r.Reply <- a.afterSafe(unsafe)
+	if err := a.step(command.Input{Kind: command.Overtaken, Refusal: why}); err != nil {
+		return err
+	}
+	if a.line.hand == nil {
+		a.line.retryAt = time.Time{}
+	}
 	return nil
 }
 
@@ -132,6 +160,9 @@ func (a *Agent) afterSafe(unsafe error) Answer {
 		answer.Faults = map[string]string{"board": unsafe.Error()}
 	}
 	for _, f := range a.o.Board.Faults() {
+		if f.Input {
+			continue
+		}
 		if answer.Faults == nil {
 			answer.Faults = map[string]string{}
 		}
@@ -158,6 +189,7 @@ func (a *Agent) told(it *item) *command.Report {
 	rep.Level, rep.Percent = a.level(rep.Target)
 	if k := it.life.Plan.Op.Kind; k == command.OpRead || k == command.OpSafe {
 		rep.Levels, rep.Percents = named(a.o.Board.Levels()), percents(a.o.Board.Percents())
+		rep.Inputs, rep.Disabled = named(a.o.Board.Inputs()), phrases(a.disabled)
 	}
 	return &rep
 }
@@ -171,6 +203,12 @@ func (a *Agent) answerWithoutJournal(r Request, why error) {
 		r.Reply <- Answer{Status: &s}
 	case AskSafe:
 		r.Reply <- a.afterSafe(a.safe("local"))
+	case AskDisable:
+		answer, _ := a.takeOut(r)
+		r.Reply <- answer
+	case AskEnable:
+		answer, _ := a.takeBack(r)
+		r.Reply <- answer
 	default:
 		r.Reply <- Answer{Error: "the journal cannot be used: " + why.Error()}
 	}

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"runtime"
 	"time"
@@ -133,6 +134,7 @@ func (a *Agent) writeOutcome(it *item) error {
 	rep.Level, rep.Percent = a.level(l.Record.Target)
 	if k := l.Plan.Op.Kind; l.Record.State == command.Done && (k == command.OpRead || k == command.OpSafe) {
 		rep.Levels, rep.Percents = named(a.o.Board.Levels()), percents(a.o.Board.Percents())
+		rep.Inputs, rep.Disabled = named(a.o.Board.Inputs()), phrases(a.disabled)
 	}
 	a.pending.urge(it.received)
 	a.pending.conclude(l.Record, rep)
@@ -143,10 +145,11 @@ func (a *Agent) writeOutcome(it *item) error {
 	return nil
 }
 
-func named(levels map[string]board.Level) map[string]string {
-	m := make(map[string]string, len(levels))
-	for name, l := range levels {
-		m[name] = l.String()
+// named is what levels or states say in words; nil if there are none.
+func named[S fmt.Stringer](states map[string]S) map[string]string {
+	m := make(map[string]string, len(states))
+	for name, s := range states {
+		m[name] = s.String()
 	}
 	return m
 }
@@ -227,6 +230,10 @@ func (a *Agent) moved(c board.Change) error {
 	if c.Percent != nil {
 		of := command.Percent(*c.Percent)
 		rep.Percent, attrs = &of, append(attrs, "percent", of.String())
+	}
+	if c.Why != "" {
+		rep.Detail = command.Refuse("", "%s", c.Why).Detail
+		attrs = append(attrs, "why", c.Why)
 	}
 	if c.Err != nil {
 		rep.Detail = command.Refuse("", "%v", c.Err).Detail

@@ -59,7 +59,7 @@ func (a *Agent) recover() error {
 	}
 	a.pending.batch.Report(a.stamped(command.Report{
 		Kind: command.KindStart, Levels: named(a.o.Board.Levels()), Percents: percents(a.o.Board.Percents()),
-		Version: a.o.Version, Cause: cause,
+		Inputs: named(a.o.Board.Inputs()), Disabled: phrases(a.disabled), Version: a.o.Version, Cause: cause,
 	}))
 	if h, changed := a.aged(now); changed {
 		a.pending.batch.History(h)

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"slices"
 	"time"
 
 	"actuatord/agent/clock"
@@ -12,23 +13,25 @@ import (
 // Status is the state of everything a person may wonder about. All its times are
 // by the agent's clock, which need not be the kernel's; Now is that clock's.
 type Status struct {
-	Version   string           `json:"version"`
-	Now       time.Time        `json:"now"`
-	Since     time.Time        `json:"since"` // the start
-	Clock     ClockStatus      `json:"clock"`
-	Storage   string           `json:"storage,omitempty"` // why there is no journal; then what comes from it is not set
-	Link      link.Status      `json:"link"`
-	LastPoll  time.Time        `json:"lastPoll,omitzero"`      // of this run or an earlier one, as the clock said then
-	Unsettled int              `json:"unsettled"`              // delivered, and neither completed, rejected nor abandoned at the hub
-	Held      int              `json:"held"`                   // of them, owed a reject, which MQTT cannot give
-	Waiting   int              `json:"waiting"`                // commands in line
-	Concluded uint64           `json:"concluded"`              // commands that came to an outcome in this run
-	PerCmd    uint64           `json:"writtenBytesPerCommand"` // by all that was written since the first; 0: there was none
-	History   string           `json:"history"`
-	Outputs   []Output         `json:"outputs"`
-	Journal   persist.Stats    `json:"journal"`
-	Last      []command.Record `json:"last"`
-	Alarms    []Alarm          `json:"alarms"` // by name
+	Version   string             `json:"version"`
+	Now       time.Time          `json:"now"`
+	Since     time.Time          `json:"since"` // the start
+	Clock     ClockStatus        `json:"clock"`
+	Storage   string             `json:"storage,omitempty"` // why there is no journal; then what comes from it is not set
+	Link      link.Status        `json:"link"`
+	LastPoll  time.Time          `json:"lastPoll,omitzero"`      // of this run or an earlier one, as the clock said then
+	Unsettled int                `json:"unsettled"`              // delivered, and neither completed, rejected nor abandoned at the hub
+	Held      int                `json:"held"`                   // of them, owed a reject, which MQTT cannot give
+	Waiting   int                `json:"waiting"`                // commands in line
+	Concluded uint64             `json:"concluded"`              // commands that came to an outcome in this run
+	PerCmd    uint64             `json:"writtenBytesPerCommand"` // by all that was written since the first; 0: there was none
+	History   string             `json:"history"`
+	Outputs   []Output           `json:"outputs"`
+	Inputs    []Input            `json:"inputs"`
+	Disabled  []persist.Disabled `json:"disabled"` // by people, and what each of them said
+	Journal   persist.Stats      `json:"journal"`
+	Last      []command.Record   `json:"last"`
+	Alarms    []Alarm            `json:"alarms"` // by name
 }
 
 // ClockStatus is whether the time is trusted, on whose word, and why not.
@@ -47,6 +50,13 @@ type Output struct {
 	Cause   string           `json:"cause,omitempty"`   // the command that left it away from its safe level
 	Until   time.Time        `json:"until,omitzero"`    // when its lease ends
 	Fault   string           `json:"fault,omitempty"`   // why it cannot be driven
+}
+
+// Input is how one input stands.
+type Input struct {
+	Name  string `json:"name"`
+	State string `json:"state"`           // "active", "inactive" or "unknown"
+	Fault string `json:"fault,omitempty"` // why it cannot be read
 }
 
 // status is the whole of it.
@@ -82,7 +92,7 @@ func (a *Agent) bareStatus(now time.Time) Status {
 		Clock: ClockStatus{
 			Trusted: a.clock.Trusted(), Source: a.clock.Source().String(), Since: a.clock.Since(), Why: a.whyTrusted(),
 		},
-		Outputs: a.outputs(), Alarms: a.alarms.list(a.clock),
+		Outputs: a.outputs(), Inputs: a.inputs(), Disabled: slices.Concat([]persist.Disabled{}, a.disabled), Alarms: a.alarms.list(a.clock),
 	}
 }
 
@@ -102,7 +112,7 @@ func (a *Agent) whyTrusted() string {
 
 // outputs answers every output and level, in the configuration's order.
 func (a *Agent) outputs() []Output {
-	faults := a.o.Board.Faults()
+	faults := a.faults()
 	var all []Output
 	for _, name := range a.driven() {
 		left := a.away[name]
@@ -111,12 +121,27 @@ func (a *Agent) outputs() []Output {
 		if !left.until.IsZero() {
 			out.Until = a.clock.Now(left.until)
 		}
-		for _, f := range faults {
-			if f.Target == name {
-				out.Fault = f.Err.Error()
-			}
-		}
+		out.Fault = faults[name]
 		all = append(all, out)
+	}
+	return all
+}
+
+// inputs answers every input, in the configuration's order.
+func (a *Agent) inputs() []Input {
+	states, faults := a.o.Board.Inputs(), a.faults()
+	all := []Input{}
+	for _, in := range a.o.Config.Profile.Inputs {
+		all = append(all, Input{Name: in.Name, State: states[in.Name].String(), Fault: faults[in.Name]})
+	}
+	return all
+}
+
+// faults answers what is out of use, and why.
+func (a *Agent) faults() map[string]string {
+	all := map[string]string{}
+	for _, f := range a.o.Board.Faults() {
+		all[f.Target] = f.Err.Error()
 	}
 	return all
 }

@@ -22,7 +22,7 @@ const safeBound = 3 * time.Second
 // Board is an open board. Its methods may be called from any goroutine.
 type Board struct {
 	log     *slog.Logger
-	wake    chan struct{} // one token: the inbox is not empty
+	wake    chan struct{} // one token: the inbox is not empty, or an input has told something
 	changes chan Change
 	gone    chan struct{} // closed when the board's goroutine has ended
 
@@ -31,6 +31,7 @@ type Board struct {
 	closed bool
 	levels map[string]Level
 	safe   map[string]bool
+	inputs map[string]InputState
 	faults map[string]Fault
 	left   error // what Close could not bring to safety
 
@@ -44,12 +45,15 @@ type request struct {
 	tell bool            // no Do asked: what moves is a Change
 	ping chan<- struct{} // room for one
 	stop bool
+	look bool // read every input
+
+	disable map[string]string // what is out of use from here on; nil: not what is asked
 }
 
-// Open takes every output to its safe level and then writes every register's
-// safe bytes. When it returns each of them was attempted. It never fails: what
-// cannot be had is Unknown, listed by Faults, and tried again each second for
-// ever. The driver belongs to the board from here on. A nil log logs nothing.
+// Open takes every output to its safe level, writes every register's safe bytes,
+// and then reads every input. When it returns each of them was attempted. It never
+// fails: what cannot be had is Unknown, listed by Faults, and tried again each
+// second for ever. The driver belongs to the board from here on. A nil log logs nothing.
 func Open(p Profile, d Driver, log *slog.Logger) *Board {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
@@ -61,14 +65,17 @@ func Open(p Profile, d Driver, log *slog.Logger) *Board {
 		gone:    make(chan struct{}),
 		levels:  map[string]Level{},
 		safe:    map[string]bool{},
+		inputs:  map[string]InputState{},
 		faults:  map[string]Fault{},
 
 		percents: map[string]Percent{},
 	}
 	k := newKeeper(b, p, d)
-	started := make(chan Result, 1)
+	started := make(chan Result, 2)
 	b.put(request{op: Op{Kind: Safe, Cause: CauseSafe}, done: started})
+	b.put(request{look: true, done: started})
 	go k.run()
+	<-started
 	<-started
 	return b
 }
@@ -82,11 +89,16 @@ func (b *Board) put(r request) bool {
 	}
 	b.closed = r.stop
 	b.inbox = append(b.inbox, r)
+	b.nudge()
+	return true
+}
+
+// nudge has the board's goroutine look for what there is to do.
+func (b *Board) nudge() {
 	select {
 	case b.wake <- struct{}{}:
 	default: // a token is waiting already
 	}
-	return true
 }
 
 func (b *Board) take() (request, bool) {
@@ -130,8 +142,13 @@ func (b *Board) answer(r request, res Result) {
 // answers within 3 s: with ErrStuck if the board's goroutine did not. Outputs
 // that moved are Changes with the given cause.
 func (b *Board) Safe(cause string) Result {
+	return b.ask(request{op: Op{Kind: Safe, Target: All, Cause: cause}, tell: true})
+}
+
+// ask waits for the answer to r, within safeBound.
+func (b *Board) ask(r request) Result {
 	done := make(chan Result, 1)
-	r := request{op: Op{Kind: Safe, Target: All, Cause: cause}, done: done, tell: true}
+	r.done = done
 	if !b.put(r) {
 		return Result{Op: r.op, Err: ErrClosed}
 	}
@@ -168,7 +185,15 @@ func (b *Board) AtSafe(target string) bool {
 	return b.safe[target]
 }
 
-// Faults answers the targets that cannot be used now, sorted by name.
+// Inputs answers the state of every input, as the board knew it last. It never
+// waits for the board's goroutine.
+func (b *Board) Inputs() map[string]InputState {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return maps.Clone(b.inputs)
+}
+
+// Faults answers the targets and inputs that cannot be used now, sorted by name.
 func (b *Board) Faults() []Fault {
 	b.mu.Lock()
 	defer b.mu.Unlock()

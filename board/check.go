@@ -2,6 +2,7 @@ package board
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -9,7 +10,7 @@ import (
 // ProfileFault is one thing that is wrong with a profile. Package config adds
 // the line.
 type ProfileFault struct {
-	Table string // "output", "level", "register" or "expander", as in the configuration file
+	Table string // "output", "level", "input", "register" or "expander", as in the configuration file
 	Index int    // which of them, from 0
 	Key   string // the key that is wrong, such as "max_on"
 	Value string // what it says
@@ -30,13 +31,23 @@ const (
 // nameLimit keeps names fit for a report and a log line.
 const nameLimit = 64
 
+// longestDebounce bounds what an input may take to be believed: its loss is noticed
+// that much later. A float in a swell takes seconds to make up its mind.
+const longestDebounce = 5 * time.Second
+
 // Check answers everything that is wrong with p: outputs first, in order, then
-// levels, expanders and registers. It looks at the profile alone: whether a line exists
-// is only known to Open.
+// inputs, levels, expanders and registers. It looks at the profile alone: whether a line
+// exists is only known to Open.
 func (p Profile) Check() []ProfileFault {
 	c := checker{p: p, names: map[string]string{}, lines: map[string]string{}, expanders: map[string]int{}, places: map[string]string{}, frequencies: map[string]int{}}
 	for i, o := range p.Outputs {
 		c.output(i, o)
+	}
+	for i, in := range p.Inputs {
+		c.input(i, in)
+	}
+	for i, o := range p.Outputs {
+		c.permits("output", i, o.Name, o.Permit)
 	}
 	c.interlocks(p.Outputs)
 	for i, w := range p.Levels {
@@ -53,8 +64,8 @@ func (p Profile) Check() []ProfileFault {
 
 type checker struct {
 	p         Profile
-	names     map[string]string // every target's name → which one has it
-	lines     map[string]string // every line → the output or level that has it
+	names     map[string]string // every name → which table has it
+	lines     map[string]string // every line → what has it
 	expanders map[string]int    // every expander's name → which one has it
 	places    map[string]string // every expander's bus and address → its name
 	faults    []ProfileFault
@@ -73,7 +84,7 @@ func (c *checker) name(table string, i int, name string) {
 	case !validName(name):
 		c.fault(table, i, "name", name, "a name is 1 to %d letters, digits, '-', '_' or '.'", nameLimit)
 	case taken:
-		c.fault(table, i, "name", name, "already the name of %s; outputs, levels and registers share their names", other)
+		c.fault(table, i, "name", name, "already the name of %s; outputs, levels, inputs and registers share their names", other)
 	default:
 		c.names[name] = fmt.Sprintf("%s %d", table, i)
 	}
@@ -93,15 +104,7 @@ func validName(s string) bool {
 
 func (c *checker) output(i int, o Output) {
 	c.name("output", i, o.Name)
-	switch other, taken := c.lines[o.Line]; {
-	case o.Line == "":
-		c.fault("output", i, "line", o.Line, "is required: a kernel line name such as \"GPIO17\", chip-label:offset, or expander:number")
-	case taken:
-		c.fault("output", i, "line", o.Line, "already the line of %s", other)
-	default:
-		c.lines[o.Line] = fmt.Sprintf("output %q", o.Name)
-		c.onExpander(i, o.Line)
-	}
+	c.line("output", i, o.Line, o.Name)
 	c.openDrain(i, o)
 	c.span("output", i, "max_on", o.MaxOn)
 	c.span("output", i, "min_off", o.MinOff)
@@ -111,6 +114,42 @@ func (c *checker) output(i int, o Output) {
 	}
 	if o.SafeOn && o.MinOff > 0 {
 		c.fault("output", i, "min_off", o.MinOff.String(), "cannot go with safe = \"on\": the way to the safe level is never held up")
+	}
+}
+
+func (c *checker) line(table string, i int, line, name string) {
+	switch other, taken := c.lines[line]; {
+	case line == "":
+		c.fault(table, i, "line", line, "is required: a kernel line name such as \"GPIO17\", chip-label:offset, or for an output expander:number")
+	case taken:
+		c.fault(table, i, "line", line, "already the line of %s", other)
+	default:
+		c.lines[line] = fmt.Sprintf("%s %q", table, name)
+		c.onExpander(table, i, line)
+	}
+}
+
+func (c *checker) input(i int, in Input) {
+	c.name("input", i, in.Name)
+	c.line("input", i, in.Line, in.Name)
+	if in.Debounce < 0 || in.Debounce > longestDebounce {
+		c.fault("input", i, "debounce", in.Debounce.String(), "is from 0s to %v: the loss of what it permits is noticed that much later", longestDebounce)
+	}
+}
+
+func (c *checker) permits(table string, i int, target string, permit []string) {
+	if permit != nil && len(permit) == 0 {
+		c.fault(table, i, "permit", "[]", "lists no input, so it withholds nothing; leave it out")
+	}
+	seen := map[string]bool{}
+	for _, name := range permit {
+		switch {
+		case !slices.ContainsFunc(c.p.Inputs, func(in Input) bool { return in.Name == name }):
+			c.fault(table, i, "permit", name, "no [[input]] is named %q, so %s could never leave its safe level", name, target)
+		case seen[name]:
+			c.fault(table, i, "permit", name, "lists %q twice", name)
+		}
+		seen[name] = true
 	}
 }
 

@@ -41,12 +41,24 @@ func TestCheck(t *testing.T) {
 		{"too many safe bytes", func(p *board.Profile) {
 			p.Registers[0].Safe = &board.SafeWrite{Bytes: make([]byte, board.MaxWrite+1)}
 		}, []string{"register 0: safe"}},
+		{"input's name taken", func(p *board.Profile) { p.Inputs[0].Name = "motor" }, []string{"input 0: name", "output 1: permit"}},
+		{"register's name is an input's", func(p *board.Profile) { p.Registers[0].Name = "e-stop" }, []string{"register 0: name"}},
+		{"input without a line", func(p *board.Profile) { p.Inputs[0].Line = "" }, []string{"input 0: line"}},
+		{"input on an output's line", func(p *board.Profile) { p.Inputs[0].Line = "L1" }, []string{"input 0: line"}},
+		{"negative debounce", func(p *board.Profile) { p.Inputs[0].Debounce = -1 }, []string{"input 0: debounce"}},
+		{"debounce too long", func(p *board.Profile) { p.Inputs[0].Debounce = 5*time.Second + 1 }, []string{"input 0: debounce"}},
+		{"permit of nobody", func(p *board.Profile) { p.Outputs[1].Permit = []string{"float"} }, []string{"output 1: permit"}},
+		{"permit of an output", func(p *board.Profile) { p.Outputs[1].Permit = []string{"motor"} }, []string{"output 1: permit"}},
+		{"permit twice", func(p *board.Profile) { p.Outputs[1].Permit = []string{"e-stop", "e-stop"} }, []string{"output 1: permit"}},
+		{"empty permit", func(p *board.Profile) { p.Outputs[1].Permit = []string{} }, []string{"output 1: permit"}},
 		{"all at once", func(p *board.Profile) { p.Outputs[0].Name, p.Outputs[0].Line, p.Registers[0].Bus = "", "", "" },
 			[]string{"output 0: name", "output 0: line", "register 0: bus"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			p := valves()
 			p.Registers = dac().Registers
+			p.Inputs = []board.Input{{Name: "e-stop", Line: "I0", Debounce: 5 * time.Second}}
+			p.Outputs[1].Permit = []string{"e-stop"}
 			c.spoil(&p)
 			faults := p.Check()
 			if len(faults) != len(c.want) {

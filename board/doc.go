@@ -19,11 +19,18 @@
 // can lose its level behind our back ([Checked]) is asked every five seconds, and
 // what is not as it was left trips: it is Unknown, driven safe, and told.
 //
+// An output with a permit leaves its safe level only while all of those inputs are
+// active: they are asked right before the edge, and it is driven back the moment
+// one of them is not, or cannot be read, however short that was. It does not come back
+// by itself. What [Board.Disable] has taken out of use does not leave its safe level at
+// all, and says so to what was on its way already.
+//
 // Every [Board.Do] is answered with exactly one [Result].
 //
 // # What it costs
 //
-// An operation on an output is one ioctl on the board's goroutine. Buses may
+// An operation on an output is one ioctl on the board's goroutine, and one more for
+// each input of its permit; an input costs one a second besides. Buses may
 // hang, so each has a goroutine of its own: a transaction that does not come
 // back in time is answered as a timeout, holds up no lease, and keeps its own
 // bus closed until it returns. The same holds for an output on an expander of the
@@ -34,7 +41,8 @@
 //
 // # Power loss
 //
-// Nothing is stored. After a power cut the levels are the wiring's until Open
+// Nothing is stored here; what is disabled is package agent's to keep, and to say again
+// before it asks for anything. After a power cut the levels are the wiring's until Open
 // has run; leases are not resumed, they are cut. After the process died the
 // levels are the kernel's: some kernels keep them, others make the lines
 // inputs, so the wiring must pull to safe.

@@ -28,11 +28,12 @@ const (
 	LinePermission                  // this process may not open the chip
 )
 
-// LineError says that an output's line cannot be had or driven. The output is
-// unknown from then on until it was driven safe.
+// LineError says that a line cannot be had, driven or read. An output is unknown
+// from then on until it was driven safe, an input until it was read.
 type LineError struct {
-	Target string // the output; "" where a line alone was asked about
+	Target string // the output, level or input; "" where a line alone was asked about
 	Line   string // as the profile has it
+	Input  bool   // it is an input's
 	Fault  LineFault
 	Holder string   // LineBusy: the consumer label the kernel lists; may be empty
 	Places []string // AmbiguousLine: chip-label:offset of each
@@ -41,13 +42,17 @@ type LineError struct {
 }
 
 func (e *LineError) Error() string {
-	s := fmt.Sprintf("line %q: ", e.Line)
+	kind, verb := "output", "driven"
 	_, _, isPWM := KernelPWM(e.Line)
 	switch {
-	case e.Target != "" && isPWM:
-		s = fmt.Sprintf("level %q, ", e.Target) + s
-	case e.Target != "":
-		s = fmt.Sprintf("output %q, ", e.Target) + s
+	case e.Input:
+		kind, verb = "input", "read"
+	case isPWM:
+		kind = "level"
+	}
+	s := fmt.Sprintf("line %q: ", e.Line)
+	if e.Target != "" {
+		s = fmt.Sprintf("%s %q, ", kind, e.Target) + s
 	}
 	if isPWM && e.Fault != LineIO {
 		s += e.ofPWM()
@@ -70,14 +75,14 @@ func (e *LineError) Error() string {
 	case LineBusy:
 		s += "in use"
 		if e.Twin.Target != "" {
-			s += fmt.Sprintf(" by output %q, whose line %q is the same one; each needs a line of its own", e.Twin.Target, e.Twin.Line)
+			s += fmt.Sprintf(" by %q, whose line %q is the same one; each needs a line of its own", e.Twin.Target, e.Twin.Line)
 		} else if e.Holder != "" {
 			s += fmt.Sprintf(" by %q", e.Holder)
 		}
 	case LinePermission:
 		s += "no permission: the user must be in group gpio"
 	default:
-		s += "cannot be driven"
+		s += "cannot be " + verb
 	}
 	if e.Err != nil {
 		s += ": " + e.Err.Error()

@@ -111,15 +111,18 @@ func (c *checker) expander(i int, e Expander) {
 func placeOf(bus string, address uint16) string { return fmt.Sprintf("%s %#02x", bus, address) }
 
 // onExpander checks an output's line that may be an expander's.
-func (c *checker) onExpander(i int, line string) {
+func (c *checker) onExpander(table string, i int, line string) {
 	e, n, ok := c.p.OnExpander(line)
 	if !ok || e.Chip.Lines() == 0 {
 		return
 	}
-	if e.Chip == PCA9685 {
-		c.fault("output", i, "line", line, "expander %q is a %s: its lines are for [[level]]", e.Name, PCA9685)
-	} else if last := e.Chip.Lines() - 1; n < 0 || n > last {
-		c.fault("output", i, "line", line, "the lines of expander %q are %q to %q", e.Name, e.Name+":0", fmt.Sprintf("%s:%d", e.Name, last))
+	switch last := e.Chip.Lines() - 1; {
+	case table == "input":
+		c.fault(table, i, "line", line, "expander %q has outputs only; an input needs a line of the board's own, whose edges are told", e.Name)
+	case e.Chip == PCA9685:
+		c.fault(table, i, "line", line, "expander %q is a %s: its lines are for [[level]]", e.Name, PCA9685)
+	case n < 0 || n > last:
+		c.fault(table, i, "line", line, "the lines of expander %q are %q to %q", e.Name, e.Name+":0", fmt.Sprintf("%s:%d", e.Name, last))
 	}
 }
 

@@ -51,3 +51,7 @@ func (d *fakeDriver) Bus(name string) (i2c.BusCloser, error) {
 }
 
 func (d *fakeDriver) Close() error { return nil }
+
+func (d *fakeDriver) Input(spec board.InputSpec, _ func(board.Edge)) (board.InputPin, error) {
+	return nil, &board.LineError{Target: spec.Target, Line: spec.Line, Input: true, Fault: board.NoSuchLine}
+}

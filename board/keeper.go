@@ -29,6 +29,7 @@ type keeper struct {
 	d         Driver
 	outputs   []*output // the board's own lines first; of them and of the others those safe off first: an interlock is broken before it is made
 	registers []*register
+	inputs    []*input
 	buses     []*bus
 	returned  chan returned // one place for each bus: a worker never waits here
 	ended     chan struct{} // likewise
@@ -56,6 +57,10 @@ func newKeeper(b *Board, p Profile, d Driver) *keeper {
 	for _, r := range p.Registers {
 		r.Registers = slices.Clone(r.Registers)
 		k.registers = append(k.registers, &register{spec: r, bus: k.bus(r.Bus)})
+	}
+	for _, i := range p.Inputs {
+		k.inputs = append(k.inputs, &input{spec: i})
+		b.inputs[i.Name] = InputUnknown
 	}
 	k.returned = make(chan returned, len(k.buses))
 	k.ended = make(chan struct{}, len(k.buses))
@@ -103,8 +108,14 @@ func (k *keeper) run() {
 	close(k.b.gone)
 }
 
-// due does what time asks for.
+// due does what time asks for, and what the inputs have told.
 func (k *keeper) due(now time.Time) {
+	for _, in := range k.inputs {
+		k.hear(in)
+		if passed(in.look, now) {
+			k.look(in)
+		}
+	}
 	for _, o := range k.outputs {
 		if passed(o.until, now) {
 			k.expire(o)
@@ -150,6 +161,9 @@ func (k *keeper) wait(now time.Time) time.Duration {
 	for _, r := range k.registers {
 		sooner(r.retry)
 	}
+	for _, in := range k.inputs {
+		sooner(in.look)
+	}
 	sooner(k.stopBy)
 	if len(k.pings) > 0 {
 		next = now // by way of the timer: a pong says that the timer works
@@ -170,6 +184,13 @@ func (k *keeper) handle(r request) {
 		k.pings = append(k.pings, r.ping)
 	case r.stop:
 		k.stop(r)
+	case r.disable != nil:
+		k.disable(r)
+	case r.look:
+		for _, in := range k.inputs {
+			k.look(in)
+		}
+		k.b.answer(r, Result{})
 	case r.op.Kind == Safe && (r.op.Target == "" || r.op.Target == All):
 		k.safeAll(r)
 	default:
@@ -211,7 +232,7 @@ func (k *keeper) safeAll(r request) {
 		changed, err := k.toSafe(o, r.op.Cause)
 		g.note(changed, err)
 		if r.tell && (changed || err != nil) {
-			k.tell(o, r.op.Cause, by, err)
+			k.tell(o, Change{Cause: r.op.Cause, By: by, Err: err})
 		}
 	}
 	for _, x := range k.registers {
@@ -253,6 +274,9 @@ func (k *keeper) letGo() {
 		}
 		closePin(o)
 	}
+	for _, in := range k.inputs {
+		in.letGo()
+	}
 	free := 0
 	for _, u := range k.buses {
 		k.failWaiting(u, ErrClosed)
@@ -286,14 +310,15 @@ func closePin(o *output) {
 	o.pin = nil
 }
 
-// tell sends a Change, or counts it as lost.
-func (k *keeper) tell(o *output, cause, by string, err error) {
-	c := Change{Target: o.spec.Name, Level: o.level, Safe: o.isSafe(), Cause: cause, By: by, At: time.Now(), Err: err, Lost: k.lost}
+// tell sends a Change of an output, or counts it as lost. Of c, cause and what
+// belongs to it are filled in.
+func (k *keeper) tell(o *output, c Change) {
+	c.Target, c.Level, c.Safe, c.At, c.Lost = o.spec.Name, o.level, o.isSafe(), time.Now(), k.lost
 	if o.pwm != nil && o.level != Unknown {
 		now := o.now
 		c.Percent = &now
 	}
-	if err != nil {
+	if c.Err != nil {
 		c.Cause = CauseTrip
 	}
 	select {
@@ -313,10 +338,10 @@ func (k *keeper) show(o *output) {
 		k.b.percents[o.spec.Name] = o.now
 	}
 	k.b.mu.Unlock()
-	k.showFault(o.spec.Name, o.err)
+	k.showFault(o.spec.Name, false, o.err)
 }
 
-func (k *keeper) showFault(target string, err error) {
+func (k *keeper) showFault(target string, input bool, err error) {
 	k.b.mu.Lock()
 	defer k.b.mu.Unlock()
 	if err == nil {
@@ -325,7 +350,7 @@ func (k *keeper) showFault(target string, err error) {
 	}
 	f, had := k.b.faults[target]
 	if !had {
-		f = Fault{Target: target, Since: time.Now()}
+		f = Fault{Target: target, Input: input, Since: time.Now()}
 	}
 	f.Err = err
 	k.b.faults[target] = f

@@ -66,13 +66,14 @@ type PWM struct {
 	Safe      Percent       // where it is at start and stop, and when a lease ends
 	MaxOn     time.Duration // longest time away from Safe; 0: none
 	MaxAge    time.Duration // as for an output
+	Permit    []string      // as for an output
 }
 
 // output is the line as the board's goroutine keeps it: like any output, but that
 // there is more than one place away from its safe level.
 func (w PWM) output() *output {
 	return &output{
-		spec: Output{Name: w.Name, Line: w.Line, SafeOn: w.Safe > 0, MaxOn: w.MaxOn, MaxAge: w.MaxAge},
+		spec: Output{Name: w.Name, Line: w.Line, SafeOn: w.Safe > 0, MaxOn: w.MaxOn, MaxAge: w.MaxAge, Permit: w.Permit},
 		pwm:  &w,
 		safe: w.Safe,
 	}
@@ -127,6 +128,7 @@ const (
 // level checks one level; frequencies are those of the expanders so far.
 func (c *checker) level(i int, w PWM) {
 	c.name("level", i, w.Name)
+	c.permits("level", i, w.Name, w.Permit)
 	slowest, fastest := slowestKernel, fastestKernel
 	e, n, onChip := c.p.OnExpander(w.Line)
 	_, _, inKernel := KernelPWM(w.Line)

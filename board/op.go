@@ -33,9 +33,11 @@ type Reason string
 
 // The board's reasons.
 const (
+	Disabled      Reason = "disabled"       // people have taken it out of use
 	Interlocked   Reason = "interlocked"    // another output of the group is on, or unknown
 	MinOff        Reason = "min-off"        // it has not been off long enough
 	LevelUnknown  Reason = "level-unknown"  // away from safe is refused until a safe drive succeeded
+	NotPermitted  Reason = "not-permitted"  // an input of its permit is not active, or cannot be read
 	AlreadyAway   Reason = "already-away"   // a pulse on an output that is not at its safe level
 	OverMaxOn     Reason = "over-max-on"    // For is beyond max_on
 	Expired       Reason = "expired"        // Deadline has passed
@@ -51,7 +53,7 @@ type Result struct {
 	Op Op // as it was given
 
 	// Refused: a rule stood against it, before any edge. Detail is one
-	// sentence that names the rule and the value.
+	// sentence that names the rule and the value, or with Cut, what was behind it.
 	Refused Reason
 	Detail  string
 
@@ -69,7 +71,7 @@ type Result struct {
 	Transient bool
 
 	// Cut: a pulse came to its end early, and by what: the cause of the
-	// operation that took its place, "safe", or "stop".
+	// operation that took its place, "permit", "disabled", "safe", or "stop".
 	Cut string
 
 	Level   Level     // of an output, now; Unknown for registers and for All
@@ -86,8 +88,9 @@ type Change struct {
 	Target string
 	Level  Level
 	Safe   bool      // that is its safe level
-	Cause  string    // CauseLease, CauseTrip, CauseSafe, CauseStop or CauseInterlock
+	Cause  string    // a Cause constant
 	By     string    // the Cause of the operation that had moved the output before; empty: none had
+	Why    string    // of a permit: which input, and what of it; of what was disabled: as Disable was told
 	At     time.Time // when it moved
 	Err    error     // of a trip: what the hardware said
 	Lost   int       // so many changes before this one found no room and are gone
@@ -101,12 +104,16 @@ const (
 	CauseTrip      = "trip"      // an error made the level unknown
 	CauseSafe      = "safe"      // driven safe: at start, or after a trip
 	CauseStop      = "stop"      // driven safe because the board is being closed
+	CausePermit    = "permit"    // an input of its permit is not active any more, or cannot be read
+	CauseDisabled  = "disabled"  // people have taken it out of use
 	CauseInterlock = "interlock" // made way for an output of its group whose safe level is on
 )
 
-// Fault is a target that the board cannot use now. It is being tried again.
+// Fault is a target or an input that the board cannot use now. It is being tried
+// again.
 type Fault struct {
 	Target string
+	Input  bool // it is an input: nothing of it could be at a safe level
 	Err    error
 	Since  time.Time
 }

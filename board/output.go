@@ -26,6 +26,8 @@ type output struct {
 	check time.Time // when its hardware is asked next; zero: it is not to be asked
 	by    string    // away: the cause of the operation that has the lease
 	pulse *request  // the pulse whose answer is owed
+
+	disabled string // why it is out of use; empty: it is not
 }
 
 func (o *output) away() bool   { return o.level != Unknown && o.now != o.safe }
@@ -73,6 +75,7 @@ func (o *output) result(r Result) Result {
 
 // leave takes an output away from its safe level, if every rule allows it.
 func (k *keeper) leave(o *output, r request) {
+	k.lookAtPermits(o)
 	now := time.Now()
 	if no := k.forbids(o, r.op, now); no.Refused != "" {
 		k.b.answer(r, o.result(no))
@@ -130,6 +133,8 @@ func (o *output) lease(op Op, now time.Time) {
 func (k *keeper) forbids(o *output, op Op, now time.Time) Result {
 	name := o.spec.Name
 	switch {
+	case o.disabled != "":
+		return refuse(Disabled, "%s is disabled %s", name, o.disabled)
 	case passed(op.Deadline, now):
 		return refuse(Expired, "its time had passed when %s was about to be driven", name)
 	case op.For < 0, op.Kind == Pulse && op.For == 0:
@@ -140,6 +145,8 @@ func (k *keeper) forbids(o *output, op Op, now time.Time) Result {
 		no := refuse(LevelUnknown, "%s could not be driven to its safe level yet: %v", name, o.err)
 		no.Transient = Transient(o.err)
 		return no
+	case k.withheld(o) != "":
+		return refuse(NotPermitted, "%s", k.withheld(o))
 	case o.away() && op.Kind == Pulse:
 		return refuse(AlreadyAway, "%s is %v already; a pulse starts at %v", name, o.level, o.spec.Safe())
 	case o.away() || o.spec.SafeOn:
@@ -198,6 +205,22 @@ func (k *keeper) toSafe(o *output, cause string) (changed bool, err error) {
 	return before != o.level || was != o.now, err
 }
 
+// drop takes an output to its safe level for a reason that people want to hear: a
+// Change has it, and so has the answer of a pulse that it cuts.
+func (k *keeper) drop(o *output, cause, why string) (changed bool, err error) {
+	by, pulse := o.by, o.pulse
+	o.pulse = nil
+	changed, err = k.toSafe(o, cause)
+	if changed || err != nil {
+		k.tell(o, Change{Cause: cause, By: by, Why: why, Err: err})
+	}
+	if pulse != nil {
+		res := Result{Attempted: true, Changed: true, Cut: cause, Detail: why, Err: err, Transient: Transient(err)}
+		k.b.answer(*pulse, o.result(res))
+	}
+	return changed, err
+}
+
 // makeWay keeps an interlock where one member is safe on: its way to safety is
 // never refused, so the others give way to it first. One that cannot be driven
 // does not hold it up.
@@ -208,7 +231,7 @@ func (k *keeper) makeWay(o *output) {
 		}
 		by := other.by
 		if changed, err := k.toSafe(other, CauseInterlock); changed {
-			k.tell(other, CauseInterlock, by, err)
+			k.tell(other, Change{Cause: CauseInterlock, By: by, Err: err})
 		}
 	}
 }
@@ -266,7 +289,7 @@ func (k *keeper) expire(o *output) {
 	o.pulse = nil
 	if pulse == nil {
 		_, err := k.toSafe(o, CauseLease)
-		k.tell(o, CauseLease, by, err)
+		k.tell(o, Change{Cause: CauseLease, By: by, Err: err})
 		return
 	}
 	_, err := k.toSafe(o, pulse.op.Cause)
@@ -276,7 +299,7 @@ func (k *keeper) expire(o *output) {
 // retry is one more attempt to make an unknown output safe.
 func (k *keeper) retry(o *output) {
 	if _, err := k.toSafe(o, CauseSafe); err == nil {
-		k.tell(o, CauseSafe, "", nil)
+		k.tell(o, Change{Cause: CauseSafe})
 	}
 }
 
@@ -309,8 +332,8 @@ func (k *keeper) ask(o *output, now time.Time) {
 	by := o.by
 	o.level, o.err = Unknown, err
 	k.show(o)
-	k.tell(o, CauseTrip, by, err)
+	k.tell(o, Change{Cause: CauseTrip, By: by, Err: err})
 	if _, err := k.toSafe(o, CauseSafe); err == nil {
-		k.tell(o, CauseSafe, by, nil)
+		k.tell(o, Change{Cause: CauseSafe, By: by})
 	}
 }

@@ -42,6 +42,7 @@ type Profile struct {
 	Levels    []PWM
 	Registers []Register
 	Expanders []Expander
+	Inputs    []Input
 }
 
 // Output is one line that the board drives.
@@ -54,11 +55,68 @@ type Output struct {
 	MaxOn     time.Duration // longest time on, counted from the off→on edge; 0: none
 	MinOff    time.Duration // shortest time off before the next on; 0: none
 	Interlock string        // group in which at most one output is on; empty: none
+	Permit    []string      // inputs that must all be active while it is away from its safe level; nil: none
 	MaxAge    time.Duration // oldest command that may act; judged by the agent, not here; 0: none
 }
 
 // Safe is the output's safe level.
 func (o Output) Safe() Level { return levelOf(o.SafeOn) }
+
+// Input is one line that the board reads.
+type Input struct {
+	Name      string
+	Line      string // as of an output
+	ActiveLow bool   // active is a low voltage
+	Bias      Bias
+	Debounce  time.Duration // a level counts once it has stood so long; 0: at once
+}
+
+// Bias says what pulls an input's line where nothing drives it. The numbers do
+// not leave the process, the words do.
+type Bias uint8
+
+// The biases. The zero Bias leaves the line as it is found.
+const (
+	BiasAsIs Bias = 0
+	BiasNone Bias = 1
+	PullUp   Bias = 2
+	PullDown Bias = 3
+)
+
+// String is the bias as the configuration has it.
+func (b Bias) String() string {
+	switch b {
+	case BiasNone:
+		return "none"
+	case PullUp:
+		return "pull-up"
+	case PullDown:
+		return "pull-down"
+	}
+	return "as-is"
+}
+
+// InputState is what an input was last read to be. The numbers do not leave the
+// process, the words do.
+type InputState uint8
+
+// The states of an input. The zero state is unknown on purpose: it permits nothing.
+const (
+	InputUnknown InputState = 0
+	Inactive     InputState = 1
+	Active       InputState = 2
+)
+
+// String answers "unknown", "inactive" or "active", as reports have it.
+func (s InputState) String() string {
+	switch s {
+	case Inactive:
+		return "inactive"
+	case Active:
+		return "active"
+	}
+	return "unknown"
+}
 
 // Register is one device on a bus whose registers may be written.
 type Register struct {

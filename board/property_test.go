@@ -18,24 +18,25 @@ import (
 // starts, because rapid's failures must not unwind a bubble.
 type step struct {
 	Op      board.Op
-	Fault   string // "", "outs", "moving", "requests", "hang", "release", "transfers"
+	Fault   string // "", "go", "no go", "reads", "deaf", "disable", "enable", "outs", "moving", "requests", "hang", "release", "transfers"
 	N       int    // how many times the fault strikes
 	Line    int    // which output it strikes
 	Advance time.Duration
 }
 
 // plant is the profile of the property test: two interlocked outputs with every
-// limit, a safe-on output interlocked with another, one with no limit, and two
+// limit, a safe-on output interlocked with another, one that an input permits, and two
 // registers on one bus.
 func plant() board.Profile {
 	return board.Profile{
 		Outputs: []board.Output{
 			{Name: "a", Line: "A", MaxOn: 10 * time.Second, MinOff: 3 * time.Second, Interlock: "x"},
 			{Name: "b", Line: "B", MaxOn: 20 * time.Second, Interlock: "x"},
-			{Name: "free", Line: "F", MinOff: time.Second},
+			{Name: "free", Line: "F", MinOff: time.Second, Permit: []string{"go"}},
 			{Name: "brake", Line: "K", SafeOn: true, Interlock: "y"},
 			{Name: "motor", Line: "M", MaxOn: 5 * time.Second, Interlock: "y"},
 		},
+		Inputs: []board.Input{{Name: "go", Line: "I"}},
 		Registers: []board.Register{
 			{Name: "dac", Bus: "1", Address: 0x60, Verify: true, Safe: &board.SafeWrite{Register: 1, Bytes: []byte{0}}},
 			{Name: "led", Bus: "1", Address: 0x61},
@@ -54,7 +55,7 @@ func drawSteps(t *rapid.T) []step {
 		s := step{Advance: seconds.Draw(t, "advance")}
 		switch rapid.IntRange(0, 9).Draw(t, "what") {
 		case 0:
-			s.Fault = rapid.SampledFrom([]string{"outs", "moving", "requests", "transfers", "hang", "release"}).Draw(t, "fault")
+			s.Fault = rapid.SampledFrom([]string{"outs", "moving", "requests", "transfers", "hang", "release", "go", "go", "no go", "reads", "deaf", "disable", "enable"}).Draw(t, "fault")
 			s.N, s.Line = rapid.IntRange(1, 4).Draw(t, "n"), rapid.IntRange(0, frail-1).Draw(t, "line")
 		case 1:
 			s.Op = board.Op{Kind: board.Write, Target: rapid.SampledFrom([]string{"dac", "led"}).Draw(t, "register"), Bytes: []byte{9}}
@@ -97,6 +98,7 @@ type witness struct {
 	b      *board.Board
 	broken []string
 	due    map[string]time.Time // when an output that was taken away must be back; absent: no bound known
+	out    bool                 // free is disabled
 	struck int                  // seconds by which faults may hold up a safe drive
 }
 
@@ -167,6 +169,24 @@ func (w *witness) strike(s step) {
 		w.d.FailOuts(line, s.N, syscall.EIO, s.Fault == "moving")
 	case "requests":
 		w.d.FailRequests(line, s.N, syscall.EBUSY)
+	case "go", "no go":
+		w.d.Deafen("I", false)
+		w.d.Drive("I", s.Fault == "go")
+		return
+	case "disable", "enable":
+		set := map[string]string{}
+		if w.out = s.Fault == "disable"; w.out {
+			set["free"] = "by kim"
+		}
+		w.b.Disable(set)
+		return
+	case "reads":
+		w.d.FailReads("I", s.N, syscall.EIO)
+		return
+	case "deaf": // the board has a second to find out, so only what it knows is held against it
+		w.d.Deafen("I", true)
+		w.d.Drive("I", false)
+		return
 	case "transfers":
 		w.d.FailTransfers("1", s.N, syscall.ENXIO)
 	}
@@ -199,6 +219,8 @@ func towardSafe(op board.Op) bool {
 // look compares what the board believes with the wires.
 func (w *witness) look(now time.Time) {
 	levels := w.b.Levels()
+	w.expect(levels["free"] != board.On || w.b.Inputs()["go"] == board.Active, "free is on and go is %v", w.b.Inputs()["go"])
+	w.expect(levels["free"] != board.On || !w.out, "free is on and disabled")
 	for _, o := range plant().Outputs {
 		on, _ := w.d.Level(o.Line)
 		l := levels[o.Name]

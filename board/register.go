@@ -21,6 +21,8 @@ type register struct {
 	bus   *bus
 	err   error     // why what it holds is unknown; nil otherwise
 	retry time.Time // the next try at its safe bytes; zero: none is owed
+
+	disabled string // why it is out of use; empty: it is not
 }
 
 // bus is a bus's place in the board's goroutine; work is its own goroutine.
@@ -77,6 +79,8 @@ func (k *keeper) handleRegister(x *register, r request) {
 		k.b.answer(r, refuse(OutOfRange, "%d bytes for %s; a write has 1 to %d", len(r.op.Bytes), spec.Name, MaxWrite))
 	case spec.Registers != nil && !slices.Contains(spec.Registers, r.op.Register):
 		k.b.answer(r, refuse(NotAllowed, "register %#02x of %s is not on its list", r.op.Register, spec.Name))
+	case x.disabled != "" && !x.isSafe(r.op):
+		k.b.answer(r, x.outOfUse())
 	default:
 		k.enqueue(&job{reg: x, op: r, w: x.transfer(r.op.Register, r.op.Bytes, r.op.Cause)})
 	}
@@ -187,7 +191,7 @@ func (j *job) finish(k *keeper, res Result) {
 	if j.last && res.Err != nil {
 		x.retry = time.Now().Add(retryEvery)
 	}
-	k.showFault(x.spec.Name, x.err)
+	k.showFault(x.spec.Name, false, x.err)
 	if !j.last {
 		k.b.answer(j.op, res)
 	} else if j.safe != nil {

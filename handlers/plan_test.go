@@ -23,6 +23,18 @@ func set(target string, on bool, d time.Duration) command.Op {
 	return command.Op{Kind: command.OpSet, Target: target, On: on, For: d}
 }
 
+// TestInputIsNoTarget: who takes an input for one is told how to ask for it.
+func TestInputIsNoTarget(t *testing.T) {
+	table := New(board.Profile{Inputs: []board.Input{{Name: "float-ok"}}}, false)
+	c, refusal := table.Decode([]byte(`{"target":"float-ok","action":"on"}`))
+	if refusal == nil {
+		_, refusal = table.Plan(c, levels{}.of)
+	}
+	if refusal == nil || refusal.Reason != command.UnknownTarget || !strings.Contains(refusal.Detail, "is an input") {
+		t.Errorf("%v; want it told apart from a name that nobody has", refusal)
+	}
+}
+
 // TestPlan decodes and plans, as the agent does.
 func TestPlan(t *testing.T) {
 	now := levels{"pump": false, "lamp": true, "fan": true}

@@ -20,6 +20,7 @@ type Table struct {
 	outputs   map[string]board.Output
 	levels    map[string]board.PWM
 	registers map[string]board.Register
+	inputs    map[string]bool
 	names     []string // of the targets, as configured, then "all"
 	log       bool
 }
@@ -27,7 +28,9 @@ type Table struct {
 // New makes the table of a board's profile. With logDefault, payloads that are
 // no commands are logged instead of refused ([default] handler = "log").
 func New(p board.Profile, logDefault bool) *Table {
-	t := &Table{outputs: map[string]board.Output{}, levels: map[string]board.PWM{}, registers: map[string]board.Register{}, log: logDefault}
+	t := &Table{
+		outputs: map[string]board.Output{}, levels: map[string]board.PWM{}, registers: map[string]board.Register{}, inputs: map[string]bool{}, log: logDefault,
+	}
 	for _, o := range p.Outputs {
 		t.outputs[o.Name] = o
 		t.names = append(t.names, o.Name)
@@ -39,6 +42,9 @@ func New(p board.Profile, logDefault bool) *Table {
 	for _, r := range p.Registers {
 		t.registers[r.Name] = r
 		t.names = append(t.names, r.Name)
+	}
+	for _, in := range p.Inputs {
+		t.inputs[in.Name] = true
 	}
 	t.names = append(t.names, board.All)
 	return t
@@ -63,6 +69,9 @@ func (t *Table) Plan(c command.Command, level LevelFunc) (command.Plan, *command
 	}
 	if r, ok := t.registers[c.Target]; ok {
 		return planRegister(r, c)
+	}
+	if t.inputs[c.Target] {
+		return command.Plan{}, command.Refuse(command.UnknownTarget, `%s is an input: nothing can be done to it; {"target":"all","action":"read"} reports what it is`, quote(c.Target))
 	}
 	return command.Plan{}, command.Refuse(command.UnknownTarget, "there is no target %s; targets are %s", quote(c.Target), list(t.names))
 }

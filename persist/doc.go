@@ -22,6 +22,9 @@
 // file that is locked, unreadable, of a newer schema, or of a disk that answers
 // with errors is left exactly as it is.
 //
+// Beside it, and independent of it, is the file of what people have disabled (see
+// [Disabled]).
+//
 // What no check can find: a card that loses its newest commits whole and
 // without a trace, because it says "flushed" and lies. Then the journal is
 // a true picture of a moment further back. The same goes for damage that takes the

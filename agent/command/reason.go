@@ -34,10 +34,12 @@ const (
 	HistoryLost Reason = "history-lost"
 
 	// The board, just before the first edge.
+	OutOfUse     Reason = "disabled" // people have disabled the target
 	Interlocked  Reason = "interlocked"
 	MinOff       Reason = "min-off"
 	LevelUnknown Reason = "level-unknown"
-	AlreadyAway  Reason = "already-away" // a pulse on an output that is not at its safe level
+	NotPermitted Reason = "not-permitted" // an input of its permit is not active, or cannot be read
+	AlreadyAway  Reason = "already-away"  // a pulse on an output that is not at its safe level
 
 	// The board, after it.
 	IOError  Reason = "io-error"

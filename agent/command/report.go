@@ -26,7 +26,10 @@ type Report struct {
 	Levels   map[string]string  `json:"levels,omitempty"`   // of every output and level
 	Percent  *Percent           `json:"percent,omitempty"`  // of a level, after, if it is known
 	Percents map[string]Percent `json:"percents,omitempty"` // of every level that is known
-	Cause    string             `json:"cause,omitempty"`    // of a change: lease, safe, trip, local
+	Inputs   map[string]string  `json:"inputs,omitempty"`   // of every input: "active", "inactive", "unknown"
+	Cause    string             `json:"cause,omitempty"`    // of a change: lease, permit, disabled, enabled, safe, trip, local
+
+	Disabled map[string]string `json:"disabled,omitempty"` // of a start and a read: what people have disabled, by whom and why
 
 	Alarm string `json:"alarm,omitempty"` // of an alarm: which; an Alarm constant
 	State string `json:"state,omitempty"` // of an alarm: a State constant
@@ -42,7 +45,7 @@ type Report struct {
 // Kinds of report.
 const (
 	KindOutcome = "outcome" // a command came to its end
-	KindChange  = "change"  // an output moved and no command asked
+	KindChange  = "change"  // an output moved and no command asked, or a target was disabled or enabled
 	KindStart   = "start"   // the agent started: all levels, and why
 	KindAlarm   = "alarm"   // something needs a person
 )
@@ -54,10 +57,11 @@ const (
 	AlarmStorage        = "storage"           // the journal cannot be used: nothing is carried out
 	AlarmHistory        = "history-lost"      // the record of past commands was lost: once-only commands are refused
 	AlarmUnrejectable   = "unrejectable"      // refused messages block the queue, since HTTPS cannot be reached
-	AlarmBus            = "bus"               // an output cannot be driven safe, or a register cannot be written
+	AlarmBus            = "bus"               // an output cannot be driven safe, a register not written, or an input not read
 	AlarmSameID         = "same-id-elsewhere" // sessions keep being closed early: another device has our id
 	AlarmFirstSubscribe = "first-subscribe"   // the first connect went ahead without draining the queue
 	AlarmNoSession      = "no-session"        // commands come by polls only
+	AlarmDisabled       = "disabled-unknown"  // what is disabled cannot be read, so everything is
 	AlarmUnreachable    = "https-unreachable" // HTTPS, the way for polls and refusals, cannot be reached
 )
 

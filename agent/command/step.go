@@ -46,7 +46,7 @@ type Input struct {
 	Last bool    // Found: Seen is still the newest on every target it touched
 
 	Plan    Plan     // Planned
-	Refusal *Refusal // Planned: it has no plan. Acted: the board refused before any edge
+	Refusal *Refusal // Planned: it has no plan. Acted: the board refused before any edge. Overtaken: by what, if not by "all safe"
 	Facts   Facts    // Planned
 
 	Fault     Reason // Acted: what went wrong; empty: nothing
@@ -93,6 +93,8 @@ func Step(l Life, in Input, now time.Time) (Life, []Duty, error) {
 		return acted(l, in, now)
 	case l.Phase == Waiting && in.Kind == RetryDue:
 		return attempt(l, now)
+	case l.Phase == Waiting && in.Kind == Overtaken && l.Plan.Away && in.Refusal != nil:
+		return giveUp(l, in.Refusal)
 	case l.Phase == Waiting && in.Kind == Overtaken && l.Plan.Away:
 		return giveUp(l, Refuse(Superseded, "the outputs were driven to their safe levels while this was being tried"))
 	case l.Phase == Waiting && in.Kind == Overtaken:

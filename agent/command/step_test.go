@@ -301,6 +301,9 @@ func TestOvertaken(t *testing.T) {
 	if err != nil || got.Record.Reason != Superseded || duties[0] != WriteOutcome {
 		t.Errorf("away: %v, %v, %v; want it given up as superseded", got.Record.Reason, duties, err)
 	}
+	if got, _, err = Step(l, Input{Kind: Overtaken, Refusal: Refuse(OutOfUse, "pump is disabled")}, noon); err != nil || got.Record.Reason != OutOfUse {
+		t.Errorf("away, with a reason: %v, %v; want that one", got.Record.Reason, err)
+	}
 	l.Plan.Away = false
 	if got, duties, err = Step(l, Input{Kind: Overtaken}, noon); err != nil || got.Phase != Waiting || duties != nil {
 		t.Errorf("towards safe: %v, %v, %v; want it to go on", got.Phase, duties, err)

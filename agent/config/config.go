@@ -18,7 +18,7 @@ type Config struct {
 	Clock   Clock
 	Journal Journal
 	Board   Board
-	Profile board.Profile // the [[output]], [[level]], [[register]] and [[expander]] tables
+	Profile board.Profile // the [[output]], [[level]], [[input]], [[register]] and [[expander]] tables
 	Default Default
 
 	// Warnings name what is allowed but unwise, one sentence each with its

@@ -36,10 +36,11 @@ func TestReference(t *testing.T) {
 	}
 	want := defaults()
 	want.Profile = board.Profile{
-		Outputs: []board.Output{{Name: "pump", Line: "GPIO17", MaxOn: 10 * time.Minute}},
+		Outputs: []board.Output{{Name: "pump", Line: "GPIO17", MaxOn: 10 * time.Minute, Permit: []string{"float-ok"}}},
+		Inputs:  []board.Input{{Name: "float-ok", Line: "GPIO22", Bias: board.PullDown, Debounce: 10 * time.Millisecond}},
 		Registers: []board.Register{{Name: "dac", Bus: "1", Address: 0x60, Registers: []byte{0x40}, Verify: true, Repeatable: true,
 			Safe: &board.SafeWrite{Register: 0x40, Bytes: []byte{0, 0}}}},
-		Levels:    []board.PWM{{Name: "fan", Line: "pwmchip0:1", Frequency: 25000, MaxOn: 10 * time.Minute}},
+		Levels:    []board.PWM{{Name: "fan", Line: "pwmchip0:1", Frequency: 25000, MaxOn: 10 * time.Minute, Permit: []string{"float-ok"}}},
 		Expanders: []board.Expander{{Name: "relays", Bus: "1", Address: 0x20, Chip: board.MCP23017, Verify: true}},
 	}
 	if !reflect.DeepEqual(got, want) {
@@ -73,7 +74,7 @@ func TestReferenceIsComplete(t *testing.T) {
 	r.board()
 	r.fallback()
 	r.profile()
-	if len(r.problems) != 9 || len(r.tables) != 9 {
+	if len(r.problems) != 10 || len(r.tables) != 10 {
 		t.Fatalf("%d tables, faults: %v", len(r.tables), r.problems)
 	}
 	for _, p := range r.problems {
@@ -105,6 +106,7 @@ func TestValues(t *testing.T) {
 	const reg = "[[register]]\nname = \"r\"\nbus = \"1\"\naddress = 0x60\nregisters = [1]\n"
 	const lev = "[[level]]\nname = \"f\"\nline = \"pwmchip0:0\"\nfrequency = \"1kHz\"\nmax_on = \"1s\"\n"
 	const expander = "[[expander]]\nname = \"x\"\nbus = \"1\"\nchip = \"pcf8574\"\naddress = 0x27\n"
+	const in = "[[input]]\nname = \"i\"\nline = \"GPIO9\"\n"
 	output := func(c Config) board.Output { return c.Profile.Outputs[0] }
 	register := func(c Config) board.Register { return c.Profile.Registers[0] }
 	for _, tt := range []struct {
@@ -142,6 +144,11 @@ func TestValues(t *testing.T) {
 		{out + "interlock = 'g'\n" + strings.ReplaceAll(out, "1\"", "2\"") + "interlock = 'g'\n", nil, nil},
 		{strings.ReplaceAll(out, "\"a\"", "\"b\"") + "interlock = 'g'\n" + strings.ReplaceAll(out, "GPIO1", "GPIO2") + "interlock = 'g'\n",
 			func(c Config) any { return c.Profile.Outputs[1].Interlock }, "g"},
+		{out + "permit = ['i']\n" + in, func(c Config) any { return output(c).Permit }, []string{"i"}},
+		{in, func(c Config) any { return c.Profile.Inputs[0] }, board.Input{Name: "i", Line: "GPIO9", Debounce: 10 * time.Millisecond}},
+		{in + "active = 'low'\nbias = 'none'\ndebounce = '0s'", func(c Config) any { return c.Profile.Inputs[0] }, board.Input{Name: "i", Line: "GPIO9", ActiveLow: true, Bias: board.BiasNone}},
+		{in + "bias = 'pull-up'\ndebounce = '5s'", func(c Config) any { return c.Profile.Inputs[0] }, board.Input{Name: "i", Line: "GPIO9", Bias: board.PullUp, Debounce: 5 * time.Second}},
+		{in + "bias = 'as-is'", func(c Config) any { return c.Profile.Inputs[0].Bias }, board.BiasAsIs},
 		{reg + "verify = false", func(c Config) any { return register(c).Verify }, false},
 		{reg + "repeatable = false", func(c Config) any { return register(c).Repeatable }, false},
 		{reg + "max_age = '5m'", func(c Config) any { return register(c).MaxAge }, 5 * time.Minute},
@@ -200,6 +207,27 @@ safe = "on"
 
 [board]
 trace = "/tmp/trace"
+
+[[input]]
+name = "idle"
+line = "GPIO4"
+
+[[input]]
+name = "cut"
+line = "GPIO5"
+bias = "pull-up"
+
+[[output]]
+name = "e"
+line = "GPIO6"
+max_on = "1s"
+permit = ["cut", "low"]
+
+[[input]]
+name = "low"
+line = "GPIO7"
+active = "low"
+bias = "pull-down"
 `))
 	if err != nil {
 		t.Fatal(err)
@@ -209,6 +237,9 @@ trace = "/tmp/trace"
 		`line 5: register "r" has no list of registers, so commands may write any of them`,
 		`line 15: level "d" has no max_on, so it may stay away from its safe level for ever; set one, or max_on = "none" if that is meant`,
 		`line 26: board.trace is only written with driver = "sim"`,
+		`line 28: no output or level has input "idle" in its permit, so it is only reported`,
+		`line 32: input "cut" is pulled to its active level, so a cut wire permits; pull it the other way, and wire the contact so that it closes to permit`,
+		`line 43: input "low" is pulled to its active level, so a cut wire permits; pull it the other way, and wire the contact so that it closes to permit`,
 	}
 	if !slices.Equal(c.Warnings, want) {
 		t.Errorf("got  %q\nwant %q", c.Warnings, want)

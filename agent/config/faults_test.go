@@ -25,9 +25,12 @@ const (
 	rejectRule = `must be "hold", "complete", or how long to hold before completing, from 1s to 48h, such as "1h"`
 	listRule   = "must list registers from 0 to 255, each once, such as [0x40, 0x41]"
 	bytesRule  = `must be hex digits in quotes, two for each of 1 to 32 bytes, such as "0fff"`
-	tablesRule = "is not known; the tables are [hub], [clock], [journal], [board], [[output]], [[level]], [[register]], [[expander]] and [default]"
+	tablesRule = "is not known; the tables are [hub], [clock], [journal], [board], [[output]], [[level]], [[input]], [[register]], [[expander]] and [default]"
 	hubKeys    = "the keys here are connection_string_file, ca_file, proxy, mqtt_port, websocket_port, https_port, keep_alive, fallback_after, poll_every, settle_visits, on_unrejectable"
-	outputKeys = "the keys here are name, line, active, drive, safe, max_on, min_off, interlock, max_age"
+	outputKeys = "the keys here are name, line, active, drive, safe, max_on, min_off, interlock, permit, max_age"
+	anInput    = "[[input]]\nname = \"float\"\nline = \"GPIO5\"\n"
+	inputKeys  = "the keys here are name, line, active, bias, debounce"
+	permitRule = `must list inputs by name, such as ["float-ok"]`
 )
 
 // TestFaults has every fault of every key, alone, with its exact sentence; of
@@ -120,6 +123,27 @@ func TestFaults(t *testing.T) {
 			`line 10: output.interlock = "g": output "pump" of this group is safe on too…`},
 		{anOutput + "interlock = 'g'\n[[output]]\nname = 'b'\nline = 'l'\ninterlock = 7", `line 8: output.interlock = 7: must be the name of a group, or "" for none`},
 		{anOutput + "max_age = '1 hour'", `line 4: output.max_age = "1 hour": ` + maxAgeRule},
+
+		{anOutput + "permit = 'float'", `line 4: output.permit = "float": ` + permitRule},
+		{anOutput + "permit = [1]", `line 4: output.permit = [...]: ` + permitRule},
+		{anOutput + "permit = [\"a\\n\"]", `line 4: output.permit = [...]: ` + permitRule},
+		{anOutput + "permit = []", `line 4: output.permit = [...]: lists no input…`},
+		{anOutput + "permit = ['floot']\n" + anInput, `line 4: output.permit = [...]: no [[input]] is named "floot"…`},
+		{anOutput + "permit = ['float', 'float']\n" + anInput, `line 4: output.permit = [...]: lists "float" twice`},
+		{anOutput + "permit = ['float']\n[[input]]\nname = 7\nline = 'GPIO5'", `line 6: input.name = 7: must be a name in quotes`},
+
+		{"[[input]]\nline = 'GPIO5'", `line 1: input.name: …`},
+		{"[[input]]\nname = 'float'", `line 1: input.line: is required…`},
+		{"[[input]]\nname = 'float'\nline = '5'", `line 3: input.line = "5": ` + wantLine},
+		{anOutput + "[[input]]\nname = 'pump'\nline = 'GPIO5'", `line 5: input.name = "pump": already the name of output 0; outputs, levels, inputs and registers share…`},
+		{anOutput + "[[input]]\nname = 'float'\nline = 'GPIO17'", `line 6: input.line = "GPIO17": already the line of output "pump"`},
+		{anInput + "active = 'on'", `line 4: input.active = "on": must be "high" or "low"`},
+		{anInput + "bias = 'up'", `line 4: input.bias = "up": must be "as-is", "none", "pull-up" or "pull-down"`},
+		{anInput + "bias = true", `line 4: input.bias = true: must be "as-is", "none", "pull-up" or "pull-down"`},
+		{anInput + "debounce = 10", `line 4: input.debounce = 10: ` + durRule + `at least 0s: 0s means none`},
+		{anInput + "debounce = '6s'", `line 4: input.debounce = "6s": is from 0s to 5s…`},
+		{anInput + "colour = 'red'", `line 4: input.colour: is not known; ` + inputKeys},
+		{"[input]\nname = 'float'", "line 1: input: must be an array of tables: there may be several, and the head of each is [[input]]"},
 
 		{"[[register]]\nbus = '1'\naddress = 0x60", `line 1: register.name: …`},
 		{anOutput + "[[register]]\nname = 'pump'\nbus = '1'\naddress = 0x60", `line 5: register.name = "pump": already the name…`},

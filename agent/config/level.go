@@ -21,6 +21,7 @@ func (s *section) level() board.PWM {
 		Safe:      s.percent("safe"),
 		MaxOn:     s.maxOn(),
 		MaxAge:    s.maxAge(),
+		Permit:    s.permit(),
 	}
 	if !s.has("max_on") {
 		s.r.warn(s.table.line, `level %s has no max_on, so it may stay away from its safe level for ever; set one, or max_on = "none" if that is meant`, quote(w.Name))

@@ -3,6 +3,7 @@ package config
 import (
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -19,11 +20,13 @@ const (
 // noLimit is how the file says that there is no limit on purpose.
 const noLimit = "none"
 
-// profile reads the outputs, levels, expanders and registers, and then asks package board
-// what is wrong with them together.
+// profile reads the outputs, levels, inputs, expanders and registers, and then asks
+// package board what is wrong with them together.
 func (r *reader) profile() board.Profile {
 	var p board.Profile
-	tables := map[string][]*section{"output": r.several("output"), "level": r.several("level"), "expander": r.several("expander"), "register": r.several("register")}
+	tables := map[string][]*section{
+		"output": r.several("output"), "level": r.several("level"), "input": r.several("input"), "expander": r.several("expander"), "register": r.several("register"),
+	}
 	for _, s := range tables["output"] {
 		p.Outputs = append(p.Outputs, s.output())
 		s.done()
@@ -36,22 +39,45 @@ func (r *reader) profile() board.Profile {
 		p.Expanders = append(p.Expanders, s.expander())
 		s.done()
 	}
+	for _, s := range tables["input"] {
+		p.Inputs = append(p.Inputs, s.input())
+		s.done()
+	}
 	for _, s := range tables["register"] {
 		p.Registers = append(p.Registers, s.register())
 		s.done()
 	}
-	misread := false // an interlock that could not be read makes its group look smaller
+	misread := map[string]bool{} // an interlock that could not be read makes its group look smaller, a name its input missing
 	for _, s := range tables["output"] {
-		misread = misread || s.bad["interlock"]
+		misread["interlock"] = misread["interlock"] || s.bad["interlock"]
+	}
+	for _, s := range tables["input"] {
+		misread["permit"] = misread["permit"] || s.bad["name"]
 	}
 	for _, f := range p.Check() {
 		s := tables[f.Table][f.Index]
-		if s.bad[f.Key] || f.Key == "interlock" && misread {
+		if s.bad[f.Key] || misread[f.Key] {
 			continue // it was not read, so the board has judged a default
 		}
 		s.fault(f.Key, f.Rule)
 	}
+	r.inputWarnings(p, tables["input"])
 	return p
+}
+
+// inputWarnings names inputs that protect nothing, or do not when their wire is cut.
+func (r *reader) inputWarnings(p board.Profile, tables []*section) {
+	for i, in := range p.Inputs {
+		s := tables[i]
+		used := slices.ContainsFunc(p.Outputs, func(o board.Output) bool { return slices.Contains(o.Permit, in.Name) }) ||
+			slices.ContainsFunc(p.Levels, func(w board.PWM) bool { return slices.Contains(w.Permit, in.Name) })
+		if !used && len(s.bad) == 0 {
+			r.warn(s.table.line, "no output or level has input %s in its permit, so it is only reported", quote(in.Name))
+		}
+		if in.Bias == board.PullUp && !in.ActiveLow || in.Bias == board.PullDown && in.ActiveLow {
+			r.warn(s.table.line, "input %s is pulled to its active level, so a cut wire permits; pull it the other way, and wire the contact so that it closes to permit", quote(in.Name))
+		}
+	}
 }
 
 func (s *section) output() board.Output {
@@ -64,6 +90,7 @@ func (s *section) output() board.Output {
 		MaxOn:     s.maxOn(),
 		MinOff:    s.duration("min_off", 0, span{0, forever, ""}),
 		Interlock: s.text("interlock", "", `must be the name of a group, or "" for none`, printable),
+		Permit:    s.permit(),
 		MaxAge:    s.maxAge(),
 	}
 	if !s.has("max_on") && !o.SafeOn {
@@ -76,6 +103,48 @@ func (s *section) output() board.Output {
 // rule.
 func (s *section) name() string {
 	return s.text("name", "", "must be a name in quotes", func(string) bool { return true })
+}
+
+func (s *section) input() board.Input {
+	return board.Input{
+		Name:      s.name(),
+		Line:      s.text("line", "", wantLine, validLine),
+		ActiveLow: s.choice("active", "high", "low") == "low",
+		Bias:      s.bias(),
+		Debounce:  s.duration("debounce", defaultDebounce, span{0, forever, "0s means none"}),
+	}
+}
+
+// defaultDebounce is what the contacts of a relay or a float take to come to rest
+// (most within 5 ms). Half of it lets a worn one trip its output, double is noticed
+// that much later.
+const defaultDebounce = 10 * time.Millisecond
+
+func (s *section) bias() board.Bias {
+	all := []board.Bias{board.BiasAsIs, board.BiasNone, board.PullUp, board.PullDown}
+	word := s.text("bias", board.BiasAsIs.String(), `must be "as-is", "none", "pull-up" or "pull-down"`, func(v string) bool {
+		return slices.ContainsFunc(all, func(b board.Bias) bool { return b.String() == v })
+	})
+	return all[slices.IndexFunc(all, func(b board.Bias) bool { return b.String() == word })]
+}
+
+// permit reads a list of inputs' names; nil asks nobody, an empty one is left to the
+// board to refuse.
+func (s *section) permit() []string {
+	const key, want = "permit", `must list inputs by name, such as ["float-ok"]`
+	n := s.get(key, isArray, want)
+	if n == nil {
+		return nil
+	}
+	list := []string{}
+	for _, item := range n.items {
+		if item.kind != isString || !printable(item.text) {
+			s.fault(key, want)
+			return nil
+		}
+		list = append(list, item.text)
+	}
+	return list
 }
 
 // maxOn reads max_on. No limit is 0, written "none", or left out with a warning.

@@ -11,7 +11,8 @@ import (
 
 // Outputs gives every output, level and register of a file whose safe level is beyond
 // doubt, even if the rest of the file is faulty or no TOML at all. Of a valid
-// file it gives exactly the profile that [Parse] gives.
+// file it gives the profile that [Parse] gives, but for inputs and permits: the way
+// to safety asks nobody, and must not wait for a line that it does not need.
 //
 // An output needs a line, and no fault in line, active, drive or safe, nor an
 // unknown key that is one of them misspelt: a wrong guess there would drive it the
@@ -45,6 +46,7 @@ func outputs(r *reader) board.Profile {
 	}
 	for _, s := range r.several("output") {
 		o := s.output()
+		o.Permit = nil
 		s.done()
 		if o.Line == "" || s.bad["line"] || s.bad["active"] || s.bad["drive"] || s.bad["safe"] {
 			continue
@@ -59,6 +61,7 @@ func outputs(r *reader) board.Profile {
 	}
 	for _, s := range r.several("level") {
 		w := s.level()
+		w.Permit = nil
 		s.done()
 		if w.Line == "" || s.bad["line"] || s.bad["frequency"] || s.bad["safe"] {
 			continue
@@ -70,15 +73,7 @@ func outputs(r *reader) board.Profile {
 	}
 	p.Expanders = expanders(r.several("expander"))
 	p.Levels = tunable(p)
-	for _, s := range r.several("register") {
-		g := s.register()
-		s.done()
-		if g.Bus == "" || !s.has("address") || s.bad["bus"] || s.bad["address"] || s.bad["safe"] {
-			continue
-		}
-		if slices.ContainsFunc(p.Expanders, func(e board.Expander) bool { return e.Bus == g.Bus && e.Address == g.Address }) {
-			continue // its bytes would go into the expander's latch
-		}
+	for _, g := range registers(r.several("register"), p.Expanders) {
 		// Two registers may share a device: the name tells them apart.
 		if name, ok := admit(g.Name, fmt.Sprintf("register %s:%#x:%s", g.Bus, g.Address, g.Name)); ok {
 			g.Name = name
@@ -86,6 +81,23 @@ func outputs(r *reader) board.Profile {
 		}
 	}
 	return p
+}
+
+// registers gives those that have a place of their own.
+func registers(all []*section, expanders []board.Expander) []board.Register {
+	var found []board.Register
+	for _, s := range all {
+		g := s.register()
+		s.done()
+		if g.Bus == "" || !s.has("address") || s.bad["bus"] || s.bad["address"] || s.bad["safe"] {
+			continue
+		}
+		if slices.ContainsFunc(expanders, func(e board.Expander) bool { return e.Bus == g.Bus && e.Address == g.Address }) {
+			continue // its bytes would go into the expander's latch
+		}
+		found = append(found, g)
+	}
+	return found
 }
 
 // tunable gives the levels whose frequency can be had, and of those on one chip those

@@ -56,6 +56,8 @@ func TestOutputs(t *testing.T) {
 
 		// TOML, but with faults.
 		{"faults elsewhere", "[hub]\nmqtt_port = 0\nx = 1\n[nonsense]\n" + anOutput + lamp, "pump GPIO17 off, " + lampBrief},
+		{"permit", anOutput + "permit = ['nobody']\n[[input]]\nname = 'x'\nline = 'GPIO17'\n" + lamp, "pump GPIO17 off, " + lampBrief},
+		{"faulty permit", anOutput + "permit = 'x'\n" + lamp, "pump GPIO17 off, " + lampBrief},
 		{"faulty limit", anOutput + "max_on = 10\nmin_off = 'x'\ninterlock = 1\nmax_age = ''\n" + lamp, "pump GPIO17 off, " + lampBrief},
 		{"limit with safe on", lamp + "max_on = '1s'", lampBrief},
 		{"unknown key", anOutput + "colour = 'red'", "pump GPIO17 off"},
@@ -249,6 +251,13 @@ func FuzzParse(f *testing.F) {
 		}
 		if faults := c.Profile.Check(); len(faults) > 0 {
 			t.Errorf("a valid file with a faulty profile: %v", faults)
+		}
+		c.Profile.Inputs = nil
+		for i := range c.Profile.Outputs {
+			c.Profile.Outputs[i].Permit = nil
+		}
+		for i := range c.Profile.Levels {
+			c.Profile.Levels[i].Permit = nil
 		}
 		if !reflect.DeepEqual(p, c.Profile) {
 			t.Errorf("Outputs gives\n%+v\nParse gives\n%+v", p, c.Profile)

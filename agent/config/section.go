@@ -96,7 +96,7 @@ func (r *reader) several(name string) []*section {
 func (r *reader) unknownTables() {
 	top := r.section("", r.root)
 	top.keys = r.tables
-	top.unknown("the tables are [hub], [clock], [journal], [board], [[output]], [[level]], [[register]], [[expander]] and [default]")
+	top.unknown("the tables are [hub], [clock], [journal], [board], [[output]], [[level]], [[input]], [[register]], [[expander]] and [default]")
 }
 
 // unknown refuses every key of the table that no rule asked for. The value is

@@ -5,7 +5,8 @@
 // it, which is the user and the group that the daemon runs as. Requests are
 // bounded and read with a deadline, the connections served at once are bounded
 // too, and fewer of them may wait for a command's turn, so that there is always
-// room for "safe". A client that goes away gives its place back at once.
+// room for "safe". A client that goes away gives its place back at once. Who asks is
+// what the kernel says of the other end, not what it says of itself.
 // Nothing here survives power loss or needs to: a command given by "do" is
 // journalled by the loop like any other.
 package control
@@ -20,7 +21,9 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"os/user"
 	"path/filepath"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -128,7 +131,7 @@ func (s server) serve(ctx context.Context, c net.Conn) {
 		cancel()
 	}()
 	reply := make(chan agent.Answer, 1)
-	r.Reply, r.Asked = reply, time.Now()
+	r.Reply, r.Asked, r.Who = reply, time.Now(), peer(c)
 	select {
 	case s.loop <- r:
 	case <-ctx.Done():
@@ -139,6 +142,32 @@ func (s server) serve(ctx context.Context, c net.Conn) {
 		writeLine(c, a)
 	case <-ctx.Done():
 	}
+}
+
+// peer names who opened the other end, as the kernel knows him.
+func peer(c net.Conn) string {
+	uid := -1
+	if u, ok := c.(*net.UnixConn); ok {
+		if raw, err := u.SyscallConn(); err == nil {
+			_ = raw.Control(func(fd uintptr) { // it has left uid alone, then
+				if cred, err := syscall.GetsockoptUcred(int(fd), syscall.SOL_SOCKET, syscall.SO_PEERCRED); err == nil {
+					uid = int(cred.Uid)
+				}
+			})
+		}
+	}
+	return Person(uid)
+}
+
+// Person is how a user is named to others: by name, where he has one, and number.
+func Person(uid int) string {
+	if uid < 0 {
+		return "somebody"
+	}
+	if u, err := user.LookupId(strconv.Itoa(uid)); err == nil {
+		return fmt.Sprintf("%s (uid %d)", u.Username, uid)
+	}
+	return fmt.Sprintf("uid %d", uid)
 }
 
 func readLine(r io.Reader, v any) error {

@@ -3,6 +3,7 @@ package control
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -43,6 +44,20 @@ func TestAsk(t *testing.T) {
 	}
 	if _, err = Ask(context.Background(), path, agent.Request{Verb: agent.AskStatus}); err == nil || err.Error() != "the loop says no" {
 		t.Errorf("refusal came as %v", err)
+	}
+}
+
+// TestWhoAsks: it is the kernel who says so.
+func TestWhoAsks(t *testing.T) {
+	path := serveWith(t, func(r agent.Request) agent.Answer { return agent.Answer{Was: r.Who} })
+	a, err := Ask(context.Background(), path, agent.Request{Verb: agent.AskDisable, Who: "the king"})
+	if want := fmt.Sprintf("uid %d", os.Getuid()); err != nil || !strings.Contains(a.Was, want) {
+		t.Errorf("%q, %v; want %s", a.Was, err, want)
+	}
+	for uid, want := range map[int]string{0: "root (uid 0)", 4242424: "uid 4242424", -1: "somebody"} {
+		if got := Person(uid); got != want {
+			t.Errorf("%d is %q; want %q", uid, got, want)
+		}
 	}
 }
 

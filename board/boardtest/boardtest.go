@@ -24,9 +24,12 @@ type Rig struct {
 	Driver board.Driver
 	Again  func() Rig // the same hardware as another process sees it
 
-	Lines  []string               // at least two that nobody holds
-	High   func(line string) bool // the level on the wire, seen from outside; nil: cannot be seen
-	NoLine string                 // a line that does not exist; empty: all do
+	Lines       []string                     // at least two that nobody holds
+	High        func(line string) bool       // the level on the wire, seen from outside; nil: cannot be seen
+	Drive       func(line string, high bool) // puts a level on a line that is no output, from outside; nil: cannot be done
+	OutputsOnly bool                         // no line can be an input
+	Break       func(line string)            // makes a line one that cannot be read; nil: cannot be done
+	NoLine      string                       // a line that does not exist; empty: all do
 
 	PWM   string                          // a line for levels that nobody holds; empty: there is none
 	Share func(line string) board.Percent // of the time that it is on, seen from outside
@@ -55,6 +58,11 @@ func Suite(t *testing.T, fresh func(t *testing.T) Rig) {
 		{"bus faults", busFaults},
 		{"board", onBoard},
 		{"board with a level", levelLife},
+		{"inputs", inputs},
+		{"closed input", closedInput},
+		{"held input", heldInput},
+		{"broken input", brokenInput},
+		{"permits", permits},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(t, fresh(t)) })
 	}

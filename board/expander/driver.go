@@ -75,6 +75,16 @@ func (d *Driver) taken(spec board.LineSpec, n int) taken {
 	return taken{d: d, n: uint(n), spec: spec, target: spec.Target, cause: board.CauseSafe}
 }
 
+var errInput = errors.New("an expander's lines are outputs only")
+
+// Input takes a line of the wrapped driver.
+func (d *Driver) Input(spec board.InputSpec, tell func(board.Edge)) (board.InputPin, error) {
+	if _, _, ok := d.profile.OnExpander(spec.Line); ok {
+		return nil, &board.LineError{Target: spec.Target, Line: spec.Line, Input: true, Fault: board.NoSuchLine, Err: errInput}
+	}
+	return d.Driver.Input(spec, tell)
+}
+
 // Output takes a line of an expander at a level, setting the chip up if need be, or
 // one of the wrapped driver.
 func (d *Driver) Output(spec board.LineSpec, level gpio.Level) (gpio.PinIO, error) {

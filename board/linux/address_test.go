@@ -134,7 +134,7 @@ func TestTwins(t *testing.T) {
 		twins []string // the target of each, and what it must say
 	}{
 		{"name and place", newPi4(), lines("pump", "GPIO17", "lamp", "GPIO27", "fan", "pinctrl-bcm2711:17"),
-			[]string{"fan", `output "fan", line "pinctrl-bcm2711:17": in use by output "pump", whose line "GPIO17" is the same one; each needs a line of its own: both are pinctrl-bcm2711:17`}},
+			[]string{"fan", `output "fan", line "pinctrl-bcm2711:17": in use by "pump", whose line "GPIO17" is the same one; each needs a line of its own: both are pinctrl-bcm2711:17`}},
 		{"name and number", newPiMainline(), lines("pump", "SDA1", "fan", "GPIO2"), []string{"fan", "pinctrl-bcm2711:2"}},
 		{"three of them", newPiMainline(), lines("pump", "SDA1", "fan", "GPIO2", "lamp", "pinctrl-bcm2711:2"), []string{"fan", `"pump"`, "lamp", `"pump"`}},
 		{"a chip with two paths", newPi5(false), lines("pump", "GPIO17", "fan", "pinctrl-rp1:17"), []string{"fan", "pinctrl-rp1:17"}},
@@ -173,7 +173,7 @@ func TestTwinIsTaken(t *testing.T) {
 	}
 	fan := board.LineSpec{Target: "fan", Line: "pinctrl-bcm2711:17", Consumer: board.Consumer}
 	_, err = d.Output(fan, gpio.High)
-	for _, want := range []string{`"fan"`, `"pinctrl-bcm2711:17"`, `output "pump"`, `"GPIO17"`, "line of its own"} {
+	for _, want := range []string{`"fan"`, `"pinctrl-bcm2711:17"`, `"pump"`, `"GPIO17"`, "line of its own"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v; want it to say %s", err, want)
 		}

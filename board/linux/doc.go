@@ -23,6 +23,11 @@
 // SoC takes at once; one behind a bus may hold its caller as long as its kernel
 // driver waits: for a PCA9685 there is board/expander.
 //
+// An input that stands still costs nothing: a goroutine waits for its edges. Where a
+// line has no interrupt (some expanders) it is read every 20 ms instead, and
+// debounced here. A chip that cannot pull ignores the bias without a word: that is
+// the kernel's way, and wiring has to pull then.
+//
 // # Power loss
 //
 // Nothing is stored. When the process ends its lines go back to the kernel:

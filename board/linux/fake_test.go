@@ -3,6 +3,8 @@ package linux
 import (
 	"encoding/binary"
 	"fmt"
+	"io"
+	"os"
 	"runtime"
 	"slices"
 	"sync"
@@ -47,11 +49,17 @@ type wire struct {
 	high     bool
 	edges    []bool
 	fail     error // of SET_VALUES and GET_VALUES
+	noEdges  error // of a request with edges: the line has no interrupt
+
+	listener *request // the input request that gets its edges
 }
 
 type request struct {
 	w         *wire
 	activeLow bool
+	seqno     uint32
+	events    chan []byte // of an input
+	ended     chan error
 }
 
 type adapter struct {
@@ -92,7 +100,69 @@ func (m *machine) kernel() kernel {
 
 		readFile:  func(path string) ([]byte, error) { return m.pwm.read(path) },
 		writeFile: func(path, text string) error { return m.pwm.write(path, text) },
+		stream:    m.stream,
 	}
+}
+
+// stream gives the events of a request, as its descriptor would.
+func (m *machine) stream(fd int) (io.ReadCloser, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	r, ok := m.open[fd].(*request)
+	if !ok {
+		return nil, unix.EBADF
+	}
+	return &eventStream{m, fd, r, make(chan struct{})}, nil
+}
+
+type eventStream struct {
+	m      *machine
+	fd     int
+	r      *request
+	closed chan struct{}
+}
+
+func (s *eventStream) Read(b []byte) (int, error) {
+	select {
+	case e := <-s.r.events:
+		return copy(b, e), nil
+	case err := <-s.r.ended:
+		return 0, err
+	case <-s.closed:
+		return 0, os.ErrClosed
+	}
+}
+
+func (s *eventStream) Close() error {
+	close(s.closed)
+	return s.m.close(s.fd)
+}
+
+// drive puts a level on a line from outside; whoever asked for its edges is told.
+func (m *machine) drive(w *wire, high bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if w.high == high {
+		return
+	}
+	w.high = high
+	if w.listener != nil {
+		w.listener.event(high != w.listener.activeLow)
+	}
+}
+
+// event is struct gpio_v2_line_event: timestamp, id at 8 (1 rising, 2 falling, of the
+// logical level), offset, seqno, line_seqno at 20, padding; 48 bytes.
+func (r *request) event(active bool) {
+	b := make([]byte, 48)
+	r.seqno++
+	le.PutUint32(b[8:], 2)
+	if active {
+		le.PutUint32(b[8:], 1)
+	}
+	le.PutUint32(b[16:], r.seqno)
+	le.PutUint32(b[20:], r.seqno)
+	r.events <- b
 }
 
 func (m *machine) openPath(path string) (int, error) {
@@ -125,7 +195,7 @@ func (m *machine) close(fd int) error {
 		return unix.EBADF
 	}
 	if r, ok := what.(*request); ok {
-		r.w.consumer = ""
+		r.w.consumer, r.w.listener = "", nil
 	}
 	delete(m.open, fd)
 	return nil
@@ -200,7 +270,16 @@ func (m *machine) getLine(c *chip, b []byte) error {
 		return unix.EBUSY
 	}
 	flags := le.Uint64(b[288:])
-	r := &request{w: w, activeLow: flags&2 != 0}
+	r := &request{w: w, activeLow: flags&2 != 0, events: make(chan []byte, 64), ended: make(chan error, 1)}
+	const input, edges = 4, 16 | 32
+	switch {
+	case flags&(input|8) == 0, flags&(input|8) == input|8, flags&edges != 0 && flags&input == 0:
+		return unix.EINVAL
+	case w.noEdges != nil && flags&edges != 0:
+		return w.noEdges
+	case flags&edges == edges:
+		w.listener = r
+	}
 	if flags&8 != 0 { // an output
 		on := le.Uint32(b[296:]) == 1 && le.Uint32(b[320:]) == 2 && le.Uint64(b[328:])&le.Uint64(b[336:])&1 == 1
 		r.drive(on)
@@ -226,6 +305,9 @@ func (r *request) values(number uint, b []byte) error { // bits, mask
 	}
 	switch number {
 	case unix.GPIO_V2_LINE_SET_VALUES_IOCTL:
+		if r.w.listener != nil {
+			return unix.EPERM // as the kernel says of an input
+		}
 		r.drive(le.Uint64(b) == 1)
 		return nil
 	case unix.GPIO_V2_LINE_GET_VALUES_IOCTL:

@@ -2,6 +2,7 @@ package linux
 
 import (
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -23,6 +24,10 @@ type kernel struct {
 
 	readFile  func(path string) ([]byte, error)
 	writeFile func(path, text string) error // of a file that is there, in one write
+
+	// stream answers the events of a line's request. The descriptor is its own from
+	// then on; its Close ends a Read that waits.
+	stream func(fd int) (io.ReadCloser, error)
 }
 
 func system() kernel {
@@ -37,6 +42,7 @@ func system() kernel {
 
 		readFile:  os.ReadFile,
 		writeFile: writeFile,
+		stream:    stream,
 	}
 }
 
@@ -47,6 +53,15 @@ func writeFile(path, text string) error {
 	}
 	_, err = f.WriteString(text)
 	return errors.Join(err, f.Close())
+}
+
+// stream: a descriptor that does not block is waited for by Go's own poller, so that
+// Close wakes who reads. Of a blocking one it could not.
+func stream(fd int) (io.ReadCloser, error) {
+	if err := unix.SetNonblock(fd, true); err != nil {
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), "input"), nil
 }
 
 // ioctl repeats a call that a signal interrupted; Go's own preemption signals do

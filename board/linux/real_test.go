@@ -19,7 +19,7 @@ import (
 func TestConformanceOnThisMachine(t *testing.T) {
 	label := simulatedChip(t)
 	rig := func() boardtest.Rig {
-		r := boardtest.Rig{Driver: New(), Lines: []string{label + ":0", label + ":1"}, NoLine: "no such line", High: simulatedWire(label)}
+		r := boardtest.Rig{Driver: New(), Lines: []string{label + ":0", label + ":1"}, NoLine: "no such line", High: simulatedWire(label), Drive: simulatedPull(t, label)}
 		if s := os.Getenv("ACTUATORD_TEST_REGISTERS"); s != "" {
 			f := strings.Split(s, ":")
 			if len(f) != 3 {
@@ -72,6 +72,22 @@ func simulatedWire(label string) func(string) bool {
 		offset := line[strings.LastIndexByte(line, ':')+1:]
 		b, err := os.ReadFile(filepath.Join(dir, "sim_gpio"+offset, "value"))
 		return err == nil && strings.TrimSpace(string(b)) == "1"
+	}
+}
+
+// simulatedPull drives a line of gpio-sim from outside, by the pull that it shows in
+// sysfs; nil where it shows none.
+func simulatedPull(t *testing.T, label string) func(string, bool) {
+	found, err := filepath.Glob("/sys/devices/platform/gpio-sim.*/gpiochip*/sim_gpio0/pull")
+	if err != nil || len(found) != 1 || !strings.HasPrefix(label, "gpio-sim.0") {
+		return nil
+	}
+	dir := filepath.Dir(filepath.Dir(found[0]))
+	return func(line string, high bool) {
+		offset, word := line[strings.LastIndexByte(line, ':')+1:], map[bool]string{true: "pull-up", false: "pull-down"}[high]
+		if err := os.WriteFile(filepath.Join(dir, "sim_gpio"+offset, "pull"), []byte(word), 0o644); err != nil {
+			t.Error(err)
+		}
 	}
 }
 

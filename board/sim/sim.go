@@ -23,6 +23,7 @@ import (
 type Driver struct {
 	mu      sync.Mutex
 	trace   *os.File // nil: none was asked for
+	control string   // the file that says what the inputs are; empty: none is looked for
 	lines   map[string]*line
 	buses   map[string]*wires
 	closed  chan struct{} // closed by Close: ends what hangs
@@ -40,6 +41,16 @@ type line struct {
 	opens   fault
 	moving  bool // an Out that fails moves the line nonetheless
 	touched int  // Outs and requests so far, the failing ones too
+
+	// As an input:
+	input   *inputPin // who holds it
+	outside *bool     // the level that is put on it, if it is high; nil: nothing drives it
+	reads   fault
+	deaf    bool
+	read    int // reads so far
+
+	failAt   int // the read that fails, counted from 1; 0: none
+	failWith error
 }
 
 // fault makes the next n calls fail with err.
@@ -71,7 +82,7 @@ func New(traceFile string) (*Driver, error) {
 		f.Close()
 		return nil, fmt.Errorf("open trace %s: %w", traceFile, err)
 	}
-	d.trace = f
+	d.trace, d.control = f, ControlFile(traceFile)
 	return d, nil
 }
 

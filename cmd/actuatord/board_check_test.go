@@ -24,7 +24,7 @@ func TestCheckExpander(t *testing.T) {
 	}}, env{})
 	for _, want := range []string{
 		"ok    output lamp: line 3 of the pcf8574 at 0x38 on bus 250\n",
-		"FAIL  level fan: level \"\", line \"pwmchip250:0\": there is no such PWM chip",
+		"FAIL  level fan: line \"pwmchip250:0\": there is no such PWM chip",
 		"FAIL  bus 250: bus \"250\": no such bus",
 		"warn  after the process: an expander keeps the last levels",
 	} {

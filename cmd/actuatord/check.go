@@ -38,7 +38,8 @@ func runCheck(args []string, e env) error {
 		return checkCommand(*payload, c, e)
 	}
 	k := checker{out: plain{e.out}}
-	k.line("configuration", nil, fmt.Sprintf("%d outputs, %d levels, %d registers", len(c.Profile.Outputs), len(c.Profile.Levels), len(c.Profile.Registers)))
+	k.line("configuration", nil, fmt.Sprintf("%d outputs, %d levels, %d registers, %d inputs",
+		len(c.Profile.Outputs), len(c.Profile.Levels), len(c.Profile.Registers), len(c.Profile.Inputs)))
 	for _, w := range c.Warnings {
 		k.warn("configuration", w)
 	}
@@ -48,6 +49,7 @@ func runCheck(args []string, e env) error {
 	k.line("trust roots", rootsErr, "Azure's, and "+orNone(c.Hub.CAFile))
 	k.board(c, e)
 	k.journal(c)
+	k.disabled(c)
 	kernel := clock
 	if e.kernel != nil {
 		kernel = e.kernel
@@ -124,6 +126,9 @@ func (k *checker) board(c config.Config, e env) {
 	for _, w := range c.Profile.Levels {
 		look("level", w.Name, w.Line, linux.FindPWM)
 	}
+	for _, in := range c.Profile.Inputs {
+		look("input", in.Name, in.Line, e.hardware().find)
+	}
 	for _, r := range c.Profile.Registers {
 		buses[r.Bus] = true
 	}
@@ -170,6 +175,20 @@ func (k *checker) journal(c config.Config) {
 		k.line("journal", nil, "none yet; the first run makes it")
 	default:
 		k.line("journal", err, "every record proven")
+	}
+}
+
+// disabled tells what people have taken out of use.
+func (k *checker) disabled(c config.Config) {
+	list, err := persist.ReadDisabled(persist.DisabledPath(c.Journal.Path))
+	switch {
+	case errors.Is(err, os.ErrPermission):
+		k.warn("disabled", err.Error()+"; or only you may not read it: check as root, or as the user that runs actuatord")
+	case err != nil:
+		k.line("disabled", err, "")
+	}
+	for _, d := range list {
+		k.warn("disabled", agent.Sentence(d)+"; 'actuatord enable "+d.Target+"' puts it back into use")
 	}
 }
 

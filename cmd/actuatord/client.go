@@ -116,9 +116,11 @@ func told(w io.Writer, r command.Report) error {
 	}
 	fmt.Fprintf(w, " (%d ms)\n", r.DurationMs)
 	printLevels(w, r.Levels)
+	printLevels(w, r.Inputs)
 	return nil
 }
 
+// printLevels writes a line for each name and its level, or its state.
 func printLevels(w io.Writer, levels map[string]string) {
 	for _, name := range sorted(levels) {
 		fmt.Fprintf(w, "  %s %s\n", name, levels[name])

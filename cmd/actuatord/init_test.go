@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"syscall"
@@ -116,7 +117,7 @@ func TestInit(t *testing.T) {
 		"Lines that nobody has: GPIO4 GPIO14", // the header's order; GPIO2 and 3 are the bus's
 		`"all" is reserved`, "a name is 1 to 64", "cannot be shown", "sysfs numbers are not taken",
 		`line "GPIO99": no GPIO chip has that line`, `in use by "float-switch"`, "that is pinctrl-bcm2711:5", "y or n?",
-		`such as "90s"`, "at least 1ms", "already the name of", `already the line of output "pump"`, `in use by output "pump", whose line "GPIO5" is the same one`,
+		`such as "90s"`, "at least 1ms", "already the name of", `already the line of output "pump"`, `in use by "pump", whose line "GPIO5" is the same one`,
 		"ok    output fan: pinctrl-bcm2711:6", "ok    connection string: device pump-1", "\nNext: actuatord run --config " + filepath.Join(dir, "etc", "actuatord.toml"),
 	} {
 		if !strings.Contains(out, want) {
@@ -139,7 +140,7 @@ func TestInit(t *testing.T) {
 		{Name: "pump", Line: "GPIO5", ActiveLow: true, MaxOn: 10 * time.Minute},
 		{Name: "fan", Line: "pinctrl-bcm2711:6"},
 	}
-	if err != nil || !slices.Equal(c.Profile.Outputs, want) || len(c.Warnings) != 0 || c.Board.Driver != config.DriverLinux {
+	if err != nil || !reflect.DeepEqual(c.Profile.Outputs, want) || len(c.Warnings) != 0 || c.Board.Driver != config.DriverLinux {
 		t.Errorf("%+v, %v; want %+v", c, err, want)
 	}
 }

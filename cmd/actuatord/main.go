@@ -3,9 +3,9 @@
 // the hub the truth about it. See README.md for what it promises.
 //
 // This package is flags and wiring. `run` is the daemon; `safe` works without
-// one, since the service manager calls it when the daemon has failed; `do`,
-// `status` and `history` ask the daemon at its socket; `board` and `init` need
-// neither daemon nor configuration. Power loss at any moment
+// one, since the service manager calls it when the daemon has failed, and so do
+// `disable` and `enable`; `do`, `status` and `history` ask the daemon at its socket;
+// `board` and `init` need neither daemon nor configuration. Power loss at any moment
 // is package agent's and persist's business: nothing is kept here.
 package main
 
@@ -50,6 +50,9 @@ usage: actuatord COMMAND [flags] [--config FILE]
   board [--json]          chips, lines and who has them, header, I2C buses, PWM
         --scan [--bus N]  and what answers on that bus (reads one byte everywhere)
   safe                    every output to its safe level, now
+  disable NAME|all        takes an output or register out of use, whoever commands it:
+        --why TEXT        to its safe level now, and it stays there over restarts
+  enable NAME|all         puts it back into use; it moves by a new command only
   do TARGET ACTION        carry out a command from here: do pump on --for 2s
         --for D  --percent P  --register N  --bytes HEX
   status [--json]         alarms (then it exits with 1), link, clock, outputs, last commands
@@ -80,7 +83,8 @@ func main() {
 func run(args []string, e env) int {
 	commands := map[string]func([]string, env) error{
 		"run": runDaemon, "check": runCheck, "safe": runSafe, "do": runDo,
-		"board": runBoard, "init": runInit, "status": runStatus, "history": runHistory, "journal": runJournal, "version": runVersion,
+		"board": runBoard, "init": runInit, "disable": runDisable, "enable": runEnable,
+		"status": runStatus, "history": runHistory, "journal": runJournal, "version": runVersion,
 	}
 	if len(args) == 0 {
 		fmt.Fprint(e.err, usage)

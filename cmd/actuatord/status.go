@@ -43,6 +43,17 @@ func printStatus(out io.Writer, s agent.Status) error {
 	for _, a := range s.Alarms {
 		fmt.Fprintf(w, "ALARM\t%s, for %s: %s\n", a.Name, span(now.Sub(a.Since)), a.Detail)
 	}
+	for _, d := range s.Disabled {
+		since := ""
+		if !d.Since.IsZero() {
+			since = ", for " + span(now.Sub(d.Since))
+		}
+		why := ""
+		if d.Why != "" {
+			why = ": " + d.Why
+		}
+		fmt.Fprintf(w, "DISABLED\t%s%s, by %s%s\n", d.Target, since, d.Who, why)
+	}
 	if s.Storage != "" {
 		fmt.Fprintf(w, "journal\tnot open: %s\n", s.Storage)
 	}
@@ -84,6 +95,13 @@ func printOutputs(w io.Writer, s agent.Status, now time.Time) {
 			continue
 		}
 		fmt.Fprintf(w, "output\t%s %s%s\n", o.Name, o.Level, standing(o, now))
+	}
+	for _, in := range s.Inputs {
+		fault := ""
+		if in.Fault != "" {
+			fault = ": " + in.Fault
+		}
+		fmt.Fprintf(w, "input\t%s %s%s\n", in.Name, in.State, fault)
 	}
 }
 

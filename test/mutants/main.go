@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -24,7 +25,7 @@ func main() {
 		only = os.Args[1]
 	}
 	failed, n := false, 0
-	for _, m := range append(durability(), order()...) {
+	for _, m := range slices.Concat(durability(), order(), hands()) {
 		if only != "" && m.name != only {
 			continue
 		}

@@ -6,6 +6,9 @@ const (
 	killSweep    test = "./agent TestKillAtEveryEdge"
 	powerSweep   test = "./agent TestPowerLoss"
 	failSweep    test = "./agent TestFailingDisk"
+
+	disabledSweep test = "./persist TestDisabledPowerLoss"
+	readSweep     test = "./board TestEveryReadFails"
 )
 
 // durability are faults in what is on the disk, each as small as it is easily made.
@@ -89,6 +92,27 @@ func order() []mutant {
 			"a refused message is completed over MQTT",
 			[]edit{{"agent/settle.go", "if verb == command.Complete {", "if verb != command.Abandon {"}},
 			[]test{killSweep},
+		},
+	}
+}
+
+// hands are faults in what keeps people's hands whole.
+func hands() []mutant {
+	return []mutant{
+		{
+			"what is disabled is renamed before it is flushed",
+			[]edit{{"persist/disabled.go", "\t\terr = f.Sync()\n", "\t\t_, err = f.Stat()\n"}},
+			[]test{disabledSweep},
+		},
+		{
+			"the directory of what is disabled is not flushed",
+			[]edit{{"persist/disabled.go", "func() error { return syncDir(path) },", "func() error { return nil },"}},
+			[]test{disabledSweep},
+		},
+		{
+			"an input that cannot be read goes on permitting",
+			[]edit{{"board/input.go", "if in.state() != Active {\n\t\tk.withdraw", "if in.state() == Inactive {\n\t\tk.withdraw"}},
+			[]test{readSweep},
 		},
 	}
 }

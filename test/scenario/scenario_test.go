@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"actuatord/board/sim"
 	"actuatord/hub/localhub"
 	"actuatord/test/site"
 )
@@ -83,4 +84,47 @@ func TestScenario(t *testing.T) {
 	if out, code := s.Call("history", "-n", "3"); code != 0 || !strings.Contains(out, "m:on-2") {
 		t.Errorf("history: exit %d, %q", code, out)
 	}
+}
+
+// TestInputAndDisable: a pump that an input permits, and one that a person takes out of
+// use, over a kill.
+func TestInputAndDisable(t *testing.T) {
+	s := site.New(t, localhub.Options{}, []string{program(t)})
+	text, err := os.ReadFile(s.Config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Write("a.toml", strings.Replace(string(text), `line = "GPIO17"`, "line = \"GPIO17\"\npermit = [\"float-ok\"]", 1)+
+		"[[input]]\nname = \"float-ok\"\nline = \"GPIO5\"\nbias = \"pull-down\"\n", 0o644)
+	wires := filepath.Base(sim.ControlFile(filepath.Join(s.Dir, "trace.jsonl")))
+	d := s.Start()
+	outcome := func(id, body string, want string) {
+		t.Helper()
+		s.Send(id, body)
+		s.Eventually(id+" told", d, func() bool { return len(s.Outcomes(id)) == 1 })
+		if got := s.Outcomes(id); got[0] != want {
+			t.Errorf("%s is %s; want %s", id, got[0], want)
+		}
+	}
+	s.Eventually("subscribed", d, func() bool { return s.Count(localhub.KindSubscribed, "") == 1 })
+	outcome("empty", `{"target":"pump","action":"on"}`, "refused")
+	s.Write(wires, "GPIO5 high\n", 0o644)
+	outcome("full", `{"target":"pump","action":"on"}`, "done")
+	s.Write(wires, "GPIO5 low\n", 0o644)
+	s.Eventually("the pump lost its permit", d, func() bool { return slices.Equal(s.Moves("permit"), []string{"pump off"}) })
+	s.Write(wires, "GPIO5 high\n", 0o644)
+	if out, code := s.Call("disable", "pump", "--why", "blades off"); code != 0 {
+		t.Fatalf("disable: exit %d, %q", code, out)
+	}
+	if err := d.Cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	<-d.Ended
+	d = s.Start()
+	outcome("locked", `{"target":"pump","action":"on"}`, "refused")
+	if out, code := s.Call("enable", "pump"); code != 0 {
+		t.Fatalf("enable: exit %d, %q", code, out)
+	}
+	outcome("free", `{"target":"pump","action":"on"}`, "done")
+	d.Stop()
 }
