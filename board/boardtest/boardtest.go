@@ -131,6 +131,17 @@ func out(t *testing.T, r Rig) {
 				t.Fatalf("out %v: %v", l, err)
 			}
 			wire(t, r, p, s, l)
+			asLeft(t, p)
+		}
+	}
+}
+
+// asLeft: a pin that can be asked whether it is as it was left says yes.
+func asLeft(t *testing.T, p gpio.PinIO) {
+	t.Helper()
+	if c, ok := p.(board.Checked); ok {
+		if err := c.Check(); err != nil {
+			t.Errorf("%s, asked whether it is as it was left: %v", p.Name(), err)
 		}
 	}
 }

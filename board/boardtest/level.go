@@ -47,6 +47,7 @@ func level(t *testing.T, r Rig) {
 				t.Fatalf("%v %%: %v", next, err)
 			}
 			share(next)
+			asLeft(t, p)
 		}
 		if p.Out(gpio.High) == nil || p.In(gpio.PullUp, gpio.NoEdge) == nil || p.Halt() != nil {
 			t.Error("it let itself be used as an output or an input, or halts badly")

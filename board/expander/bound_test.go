@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"periph.io/x/conn/v3/gpio"
+	"periph.io/x/conn/v3/physic"
 
 	"actuatord/board"
 )
@@ -108,6 +109,69 @@ func TestADyingBusCostsOthersLittle(t *testing.T) {
 				t.Errorf("phase %d: faults when the bus is well: %v", phase, f)
 			}
 			k.Close()
+		})
+	}
+}
+
+// TestACheckIsTriedTwice: one passing fault trips nothing, two do; of an Out the
+// board is told at once, since it knows what to do.
+func TestACheckIsTriedTwice(t *testing.T) {
+	for _, kind := range []fault{nack, lost} {
+		synctest.Test(t, func(t *testing.T) {
+			p := profile(board.MCP23008, 0x20, out("0"))
+			p.Expanders = append(p.Expanders, dimmers().Expanders[0])
+			p.Expanders[1].Name, p.Levels = "y", []board.PWM{{Name: "fan", Line: "y:0", Frequency: 100}}
+			b := newBench(t)
+			b.put(p)
+			d := New(b, p)
+			x := take(t, d, "x:0", false, gpio.Low)
+			y, err := d.PWM(board.PWMSpec{Line: "y:0", Frequency: 100 * physic.Hertz}, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, c := range []board.Checked{x, y.(board.Checked)} {
+				for many := range 3 {
+					time.Sleep(fresh)
+					b.strike(b.transfers(), many, kind)
+					if err := c.Check(); (err != nil) != (many > 0) {
+						t.Errorf("%T, kind %d, %d transfers fail: %v", c, kind, many+1, err)
+					}
+				}
+			}
+			b.strike(b.transfers(), 0, kind)
+			if err := x.Out(gpio.High); err == nil {
+				t.Error("an Out is tried twice")
+			}
+			d.Close()
+		})
+	}
+}
+
+// TestADoubtedLine: one whose way to safety failed, and had arrived, is not taken
+// away again by a neighbour's write of the same port.
+func TestADoubtedLine(t *testing.T) {
+	for _, chip := range []board.Chip{board.PCF8574, board.MCP23008} {
+		synctest.Test(t, func(t *testing.T) {
+			p := profile(chip, 0x20, out("0"), out("1"))
+			b := newBench(t)
+			b.put(p)
+			d := New(b, p)
+			x, y := take(t, d, "x:0", false, gpio.Low), take(t, d, "x:1", false, gpio.Low)
+			if err := x.Out(gpio.High); err != nil {
+				t.Fatal(err)
+			}
+			reads := 2 // of an MCP23008, before the latch is written
+			if chip == board.PCF8574 {
+				reads = 1
+			}
+			b.strike(b.transfers()+reads, 0, after)
+			if err := x.Out(gpio.Low); err == nil || b.high(0x20, 0) {
+				t.Fatalf("%s: %v; want it to fail and to have arrived", chip, err)
+			}
+			if err := y.Out(gpio.High); err != nil || b.high(0x20, 0) || !b.high(0x20, 1) {
+				t.Errorf("%s: the neighbour: %v; line 0 is high=%v", chip, err, b.high(0x20, 0))
+			}
+			d.Close()
 		})
 	}
 }

@@ -78,7 +78,7 @@ func (c *chip) carryOut(w wire, j *job) error {
 	if j.check && c.known && c.lost&bit == 0 && c.doubt == 0 && time.Since(c.looked) < fresh {
 		return c.compare(w, j, c.found)
 	}
-	if err := c.settle(w); err != nil {
+	if err := j.twice(func() error { return c.settle(w) }); err != nil {
 		return err
 	}
 	away := j.high != (c.safe&bit != 0)

@@ -20,8 +20,8 @@
 // (board.Checked), the chip is looked at: one that is no longer as it was left has
 // lost its power, was reset, or was written to by somebody else. It is set up anew,
 // all lines safe, and each pin answers a mismatch once, so that the board learns
-// it. No line is ever taken away from its safe level but by the Out that asks for
-// it now.
+// it. A check that the bus fails is tried once more. No line is ever taken away from
+// its safe level but by the Out that asks for it now.
 //
 // A call is bounded. The chips of a bus have a goroutine, the only one that may
 // hang; a call hands its work over and waits 250 ms at most. After that it answers
@@ -36,9 +36,9 @@
 //
 // # What it costs
 //
-// An Out is 6 transfers on an MCP23017, 4 on an MCP23008, 3 on a PCF8574, of 2 to 4
-// bytes: 2.5, 1.7 and 0.7 ms at 100 kHz; a PCA9685's change is 5, and 9 ms. A check is shared by the lines of a chip
-// for a second.
+// An Out is 7 transfers on an MCP23017, 5 on an MCP23008, 3 on a PCF8574, of 2 to 4
+// bytes: 2.6, 1.8 and 0.6 ms at 100 kHz by their bits; a PCA9685's change is 5, one of
+// them of 64 bytes, and 8 ms. A check is shared by the lines of a chip for a second.
 //
 // # Power loss
 //

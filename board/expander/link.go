@@ -12,8 +12,8 @@ import (
 
 const (
 	// wait is how long one call may hold its caller, which keeps the leases of
-	// all outputs. The longest sequence, the set-up of an MCP23017, is 14
-	// transfers, 6 ms at 100 kHz and some 60 on a bus that others fill; an adapter
+	// all outputs. The longest sequence, the set-up of an MCP23017, is 17
+	// transfers, 6.5 ms at 100 kHz and some 60 on a bus that others fill; an adapter
 	// gives a dead bus up after 200 ms (board/linux), and that answer is worth
 	// having. Half of it would time out where there is an answer, double would
 	// make every lease that much later.
@@ -45,6 +45,16 @@ type job struct {
 	target, cause string
 	givenUp       atomic.Bool // nobody waits any more: no line may leave its safe level by it
 	done          chan error  // room for one
+}
+
+// twice tries a check once more if the bus failed it, and anything else once: a look
+// harms nothing, and the answer to a failed one is that a machine is stopped.
+func (j *job) twice(try func() error) error {
+	err := try()
+	if err == nil || !j.check || board.BusFaultOf(err) == board.Mismatch || j.givenUp.Load() {
+		return err
+	}
+	return try()
 }
 
 // link is one bus. All but its goroutine, work, belongs to the caller of do.

@@ -66,7 +66,7 @@ func (c *pca9685) configure(channel uint, level board.PWM) {
 
 // scaleOf is round(clock / (steps × frequency)) - 1 (§7.3.5).
 func scaleOf(hertz int) byte {
-	hertz = max(hertz, 1) // what cannot be had is the nearest that can
+	hertz = min(max(hertz, 1), clock/steps) // what cannot be had is the nearest that can
 	n := (clock+steps*hertz/2)/(steps*hertz) - 1
 	return byte(min(max(n, firstStep), 0xff))
 }
@@ -96,7 +96,7 @@ func (c *pca9685) carryOut(w wire, j *job) error {
 	if j.check && c.known && c.lost&bit == 0 && c.doubt == 0 && time.Since(c.looked) < fresh {
 		return c.compare(w, j.line, want)
 	}
-	if err := c.settle(w); err != nil {
+	if err := j.twice(func() error { return c.settle(w) }); err != nil {
 		return err
 	}
 	away := want != c.safe[j.line]

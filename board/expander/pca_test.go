@@ -205,7 +205,7 @@ func TestSequenceOfAPCA9685(t *testing.T) {
 
 // TestScale: table 5's example, 200 Hz, and the ends (§7.3.5).
 func TestScale(t *testing.T) {
-	for hertz, want := range map[int]byte{200: 0x1e, 1526: 3, 24: 0xfd, 50: 0x79, 1000: 5, 0: 0xff} {
+	for hertz, want := range map[int]byte{200: 0x1e, 1526: 3, 24: 0xfd, 50: 0x79, 1000: 5, 0: 0xff, -5: 0xff, 1 << 30: 3} {
 		if got := scaleOf(hertz); got != want {
 			t.Errorf("%d Hz: %#02x; want %#02x", hertz, got, want)
 		}
@@ -269,7 +269,7 @@ func TestInverted(t *testing.T) {
 func TestLevelFaultsAtEveryTransfer(t *testing.T) {
 	runs := 0
 	for _, kind := range []fault{nack, lost, after, hang, sleepy} {
-		for _, many := range []int{0, 5} {
+		for _, many := range rounds(0, 5) {
 			for at := 0; ; at++ {
 				reached := false
 				synctest.Test(t, func(t *testing.T) {

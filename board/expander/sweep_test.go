@@ -119,7 +119,7 @@ func TestFaultsAtEveryTransfer(t *testing.T) {
 	for _, chip := range []board.Chip{board.PCF8574, board.MCP23008, board.MCP23017} {
 		runs := 0
 		for _, kind := range []fault{nack, lost, after, hang, sleepy} {
-			for _, many := range []int{0, 1, 5} {
+			for _, many := range rounds(0, 1, 5) {
 				for at := 0; ; at++ {
 					reached := false
 					synctest.Test(t, func(t *testing.T) {
@@ -149,6 +149,14 @@ func TestFaultsAtEveryTransfer(t *testing.T) {
 		}
 		t.Logf("%s: %d runs", chip, runs)
 	}
+}
+
+// rounds are all, or the first where there is no time for more.
+func rounds(all ...int) []int {
+	if testing.Short() {
+		return all[:1]
+	}
+	return all
 }
 
 // TestResetAtEveryStep takes the chip's power away and gives it back between any

@@ -127,6 +127,9 @@ func (p *pwm) take(duty gpio.Duty) error {
 	if err := p.upright(); err != nil {
 		return err
 	}
+	if p.spec.Frequency < physic.Hertz || p.spec.Frequency > physic.GigaHertz {
+		return fmt.Errorf("no frequency for it: %v: %w", p.spec.Frequency, unix.EINVAL)
+	}
 	p.period = int64(physic.GigaHertz / p.spec.Frequency)
 	if err := p.retune(nanoseconds(p.period, duty)); err != nil {
 		return err

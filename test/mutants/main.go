@@ -25,7 +25,7 @@ func main() {
 		only = os.Args[1]
 	}
 	failed, n := false, 0
-	for _, m := range slices.Concat(durability(), order(), hands()) {
+	for _, m := range slices.Concat(durability(), order(), hands(), chips()) {
 		if only != "" && m.name != only {
 			continue
 		}
