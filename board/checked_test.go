@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,8 +18,15 @@ import (
 // forgetful is the simulated board with pins whose hardware can lose its level.
 type forgetful struct {
 	*sim.Driver
+	mu    sync.Mutex
 	err   error // what the next checks answer
 	asked []time.Time
+}
+
+func (d *forgetful) answers(err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.err, d.asked = err, nil
 }
 
 type checkedPin struct {
@@ -28,6 +36,8 @@ type checkedPin struct {
 }
 
 func (p *checkedPin) Check() error {
+	p.d.mu.Lock()
+	defer p.d.mu.Unlock()
 	p.d.asked = append(p.d.asked, time.Now())
 	return p.d.err
 }
@@ -60,7 +70,7 @@ func TestCheckedPinIsAsked(t *testing.T) {
 		if want := []time.Duration{5e9, 10e9, 15e9, 20e9}; !slices.Equal(at, want) {
 			t.Errorf("asked at %v; want %v", at, want)
 		}
-		d.err, d.asked = errIO, nil
+		d.answers(errIO)
 		s.FailOuts("GPIO17", 1<<20, errIO, false)
 		s.FailRequests("GPIO17", 1<<20, errIO)
 		time.Sleep(20 * time.Second)
@@ -86,10 +96,10 @@ func TestCheckedPinTrips(t *testing.T) {
 		done := make(chan board.Result, 1)
 		b.Do(on("pump", time.Hour), done)
 		<-done
-		d.err = &board.BusError{Bus: "1", Fault: board.Mismatch}
+		d.answers(&board.BusError{Bus: "1", Fault: board.Mismatch})
 		time.Sleep(5 * time.Second)
 		synctest.Wait()
-		d.err = nil
+		d.answers(nil)
 		trip, safe := <-b.Changes(), <-b.Changes()
 		if trip.Cause != board.CauseTrip || trip.Level != board.Unknown || trip.By != "m-on" || !errors.As(trip.Err, new(*board.BusError)) {
 			t.Errorf("first change %+v; want the trip", trip)
