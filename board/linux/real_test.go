@@ -32,9 +32,10 @@ func TestConformanceOnThisMachine(t *testing.T) {
 		}
 		return r
 	}
-	boardtest.Suite(t, func(*testing.T) boardtest.Rig {
+	boardtest.Suite(t, func(t *testing.T) boardtest.Rig {
 		r := rig()
 		r.Again = rig
+		r.Break = simulatedUnplug(t, label)
 		return r
 	})
 }
@@ -88,6 +89,25 @@ func simulatedPull(t *testing.T, label string) func(string, bool) {
 		if err := os.WriteFile(filepath.Join(dir, "sim_gpio"+offset, "pull"), []byte(word), 0o644); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// simulatedUnplug takes a chip of gpio-sim away from its driver, with its lines held,
+// until the test is over; nil where that cannot be done.
+func simulatedUnplug(t *testing.T, label string) func(string) {
+	const driver = "/sys/bus/platform/drivers/gpio-sim"
+	device, _, _ := strings.Cut(label, "-node")
+	if _, err := os.Stat(filepath.Join(driver, device)); err != nil {
+		return nil
+	}
+	write := func(name string) {
+		if err := os.WriteFile(filepath.Join(driver, name), []byte(device), 0o200); err != nil {
+			t.Error(err)
+		}
+	}
+	return func(string) {
+		write("unbind")
+		t.Cleanup(func() { write("bind") })
 	}
 }
 
