@@ -66,7 +66,11 @@ func TestUnitKeepsThePromises(t *testing.T) {
 		"Service.AmbientCapabilities":     {""},
 		"Service.NoNewPrivileges":         {"yes"},
 		"Service.RestrictAddressFamilies": {"AF_UNIX AF_INET AF_INET6"},
-		"Service.SystemCallFilter":        {"@system-service", "~@privileged @setuid @keyring @memlock", "adjtimex"},
+		"Service.SystemCallFilter":        {"@system-service", "~@privileged @setuid @keyring @memlock @resources", "adjtimex"},
+		"Service.PrivateUsers":            {"yes"},
+		"Service.ProcSubset":              {"pid"},
+		"Service.IPAddressDeny":           {"any"}, // one machine at a time, wherever it is
+		"Service.IPAddressAllow":          {"0.0.0.0/1 128.0.0.0/2 192.0.0.0/3", "::1 2000::/3 64:ff9b::/32 fc00::/7 fe80::/10"},
 	} {
 		if !slices.Equal(got[key], want) {
 			t.Errorf("%s = %q, want %q", key, got[key], want)

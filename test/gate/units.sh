@@ -8,10 +8,12 @@ test/gate/tools.sh systemd-analyze || exit
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 bad=0
-# Above this exposure the sandbox has lost something. 2.0 on systemd 252; later ones
-# look at more. What is left is what a daemon with hardware, network and an eye on
-# the clock cannot do without. In tenths.
-threshold=24
+# Above this exposure, in tenths, the sandbox has lost something. It is 1.6 on systemd
+# 252 and on 257, and what is left is what this daemon is for: the network (0.8),
+# devices (0.3), its groups, sockets and root directory (0.2), and adjtimex(2), by which
+# it asks whether the clock is right (ProtectClock=, @clock, @privileged: 0.5), though
+# it has no capability to set it.
+threshold=16
 
 # verify wants the program to be there; it is not installed on this machine.
 mkdir "$tmp/bin" && printf '#!/bin/sh\n' >"$tmp/bin/actuatord" && chmod 755 "$tmp/bin/actuatord"
