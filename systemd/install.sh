@@ -1,9 +1,10 @@
 #!/bin/sh
 # install.sh install|uninstall: what `make install` and `make uninstall` do.
 #
-# Installs the daemon, its unit, user and device rules under $DESTDIR, and never
-# starts or enables it: it is not configured yet. With DESTDIR set (packages,
-# tests) nothing of the running system is touched.
+# Installs the daemon, its unit, user, device rules, manual and completions under
+# $DESTDIR, and never starts or enables it: it is not configured yet. With DESTDIR set
+# (packages, tests) nothing of the running system is touched. The packages are made of
+# what this installs (package/build.sh), so that there is one list of files.
 #
 # uninstall leaves what is the owner's: /etc/actuatord (but for the example), the
 # journal in /var/lib/actuatord, and the user who owns it.
@@ -13,29 +14,42 @@ DESTDIR=${DESTDIR:-}
 PREFIX=${PREFIX:-/usr/local}
 BINDIR=${BINDIR:-$PREFIX/bin}
 LIBDIR=${LIBDIR:-$PREFIX/lib}
+SHAREDIR=${SHAREDIR:-$PREFIX/share}
 SYSCONFDIR=${SYSCONFDIR:-/etc}
+EXAMPLE=${EXAMPLE:-$SYSCONFDIR/actuatord/actuatord.toml.example}
 BINARY=${BINARY:-bin/actuatord}
 # In the repository, or beside this folder on a board that got only what it needs.
 reference=agent/config/actuatord.toml
 
-bin=$DESTDIR$BINDIR/actuatord
 unit=$DESTDIR$LIBDIR/systemd/system/actuatord.service
-dropins="restart-254 reload-254"
 users=$DESTDIR$LIBDIR/sysusers.d/actuatord.conf
-rules=$DESTDIR$LIBDIR/udev/rules.d/60-actuatord.rules
 etc=$DESTDIR$SYSCONFDIR/actuatord
-example=$etc/actuatord.toml.example
 
 cd "$(dirname "$0")/.."
 [ -f "$reference" ] || reference=actuatord.toml
 
-# The target's systemd. SYSTEMD_VERSION names it when this machine is not the target.
-systemd_version() {
-	if [ -n "${SYSTEMD_VERSION:-}" ]; then
-		echo "$SYSTEMD_VERSION"
-	elif [ -z "$DESTDIR" ] && command -v systemctl >/dev/null; then
-		systemctl --version | sed -n '1s/^systemd \([0-9]*\).*/\1/p'
-	fi
+# The list: mode, destination, source. A file that is no longer in it, and that an
+# earlier version installed, goes under "gone".
+files() {
+	cat <<-END
+		0755 $BINDIR/actuatord $BINARY
+		0644 $LIBDIR/systemd/system/actuatord.service systemd/actuatord.service
+		0755 $LIBDIR/systemd/system-generators/actuatord systemd/generator.sh
+		0644 $LIBDIR/actuatord/restart-254.conf systemd/restart-254.conf
+		0644 $LIBDIR/actuatord/reload-254.conf systemd/reload-254.conf
+		0644 $LIBDIR/actuatord/pwm.conf systemd/pwm.conf
+		0644 $LIBDIR/sysusers.d/actuatord.conf systemd/actuatord.sysusers
+		0644 $LIBDIR/udev/rules.d/60-actuatord.rules systemd/60-actuatord.rules
+		0644 $SHAREDIR/man/man8/actuatord.8 package/man/actuatord.8
+		0644 $SHAREDIR/man/man5/actuatord.toml.5 package/man/actuatord.toml.5
+		0644 $SHAREDIR/bash-completion/completions/actuatord package/completions/actuatord.bash
+		0644 $EXAMPLE $reference
+	END
+}
+
+gone() {
+	echo "$LIBDIR/systemd/system/actuatord.service.d/10-restart-254.conf"
+	echo "$LIBDIR/systemd/system/actuatord.service.d/10-reload-254.conf"
 }
 
 # tell SENTENCE COMMAND…: run it on the running system; what is missing is said,
@@ -64,33 +78,23 @@ install_all() {
 		echo "no $BINARY: run 'make build' first, or name one: make install BINARY=dist/actuatord-linux-arm64" >&2
 		exit 1
 	fi
-	install -D -m 0755 "$BINARY" "$bin"
-	# The repository's unit says /usr/bin; the installed one says where it is.
-	tmp=$(mktemp)
-	trap 'rm -f "$tmp"' EXIT
-	sed -e "s,=/usr/bin/actuatord ,=$BINDIR/actuatord ," -e "s,/etc/actuatord/,$SYSCONFDIR/actuatord/,g" systemd/actuatord.service >"$tmp"
-	install -D -m 0644 "$tmp" "$unit"
-	version=$(systemd_version)
-	for dropin in $dropins; do
-		if [ "${version:-0}" -ge 254 ]; then
-			install -D -m 0644 "systemd/$dropin.conf" "$unit.d/10-$dropin.conf"
-		else
-			rm -f "$unit.d/10-$dropin.conf"
-		fi
+	files | while read -r mode to from; do
+		install -D -m "$mode" "$from" "$DESTDIR$to"
 	done
-	if [ "${version:-0}" -lt 254 ]; then
-		echo "fixed restart pause, and a reload does not wait: systemd ${version:-of unknown version} (SYSTEMD_VERSION=254 or later installs what it can do)"
-	fi
-	install -D -m 0644 systemd/actuatord.sysusers "$users"
-	install -D -m 0644 systemd/60-actuatord.rules "$rules"
+	gone | while read -r to; do
+		rm -f "$DESTDIR$to"
+	done
+	rmdir "$unit.d" 2>/dev/null || true # kept if something of the owner's is in it
+	# The repository's unit says /usr/bin and /etc; the installed one says where they are.
+	sed -i -e "s,=/usr/bin/actuatord ,=$BINDIR/actuatord ," -e "s,/etc/actuatord/,$SYSCONFDIR/actuatord/,g" "$unit"
 	install -d -m 0755 "$etc"
-	install -m 0644 "$reference" "$example"
 	system add
 	cat <<-END
 		installed, not started. Next, as root:
-		  cp $SYSCONFDIR/actuatord/actuatord.toml.example $SYSCONFDIR/actuatord/actuatord.toml    and edit it
-		  install -m 0600 /dev/stdin $SYSCONFDIR/actuatord/connection-string    paste the device's, then Ctrl-D
+		  actuatord board    shows lines and buses
+		  actuatord init     asks for the connection string and the outputs
 		  actuatord check --online && systemctl enable --now actuatord
+		What else can be set: $EXAMPLE
 		After a change of the connection string: systemctl reload actuatord
 	END
 }
@@ -99,11 +103,10 @@ uninstall_all() {
 	if [ -z "$DESTDIR" ] && command -v systemctl >/dev/null && [ -e "$unit" ]; then
 		tell "stop the service" systemctl disable --now actuatord.service
 	fi
-	for dropin in $dropins; do
-		rm -f "$unit.d/10-$dropin.conf"
+	{ files | while read -r _ to _; do echo "$to"; done && gone; } | while read -r to; do
+		rm -f "$DESTDIR$to"
 	done
-	rm -f "$bin" "$unit" "$users" "$rules" "$example"
-	rmdir "$unit.d" "$etc" 2>/dev/null || true # kept if something of the owner's is in them
+	rmdir "$unit.d" "$DESTDIR$LIBDIR/actuatord" "$etc" 2>/dev/null || true # kept if something of the owner's is in them
 	system remove
 	echo "uninstalled. Kept: $SYSCONFDIR/actuatord (if yours), /var/lib/actuatord, user actuatord"
 }
@@ -112,7 +115,7 @@ case ${1:-} in
 install) install_all ;;
 uninstall) uninstall_all ;;
 *)
-	echo "usage: [DESTDIR=…] [PREFIX=…] [BINARY=…] [SYSTEMD_VERSION=…] $0 install|uninstall" >&2
+	echo "usage: [DESTDIR=…] [PREFIX=…] [BINARY=…] $0 install|uninstall" >&2
 	exit 2
 	;;
 esac
