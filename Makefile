@@ -8,7 +8,7 @@ SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null)
 export PREFIX BINARY VERSION
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test-quick torture bench cross install uninstall clean
+.PHONY: help build demo test test-quick torture bench cross packages install uninstall clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' Makefile
@@ -34,6 +34,9 @@ bench: ## latency, flash, memory and start beside what they are measured against
 
 cross: ## both programs for every board, into dist/, with checksums and sizes
 	@./cross-build.sh
+
+packages: cross ## Debian packages of both programs for every board, into dist/packages/
+	@./package/build.sh
 
 install: $(BINARY) ## the daemon, unit, user and device rules (DESTDIR=, PREFIX=, BINARY=); does not start it
 	@./systemd/install.sh install

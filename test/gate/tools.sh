@@ -1,16 +1,23 @@
 #!/usr/bin/env bash
 # tools.sh fetch: installs what the gate lacks, where it may (root, apt-get).
+# tools.sh get NAME: installs that one.
 # tools.sh NAME: exit 0 if tool NAME is here; else says why not, and exits 77.
 #
 # A bare Debian with Go is enough to begin with. apt-get update runs at most once,
 # and only if the lists at hand do not know a package.
 set -uo pipefail
 
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/actuatord
+# The packages' tool, from the Go proxy, not among this module's tools: it would bring a
+# hundred modules into their list. 2.46 wants one that the proxy does not give.
+nfpm=2.45.2
+
 # here NAME: is the tool there? Debian 12 calls qemu's static builds …-static,
 # later ones may not.
 here() {
 	case $1 in
-	shellcheck) command -v shellcheck ;;
+	nfpm) [[ -x $cache/nfpm-$nfpm/nfpm ]] && echo "$cache/nfpm-$nfpm/nfpm" ;;
+	shellcheck | lintian | mandoc | mmdebstrap | systemd-nspawn) command -v "$1" ;;
 	systemd-analyze) command -v systemd-analyze ;;
 	systemd-sysusers) command -v systemd-sysusers ;;
 	cc) command -v cc || command -v gcc ;;
@@ -24,14 +31,20 @@ here() {
 
 package() {
 	case $1 in
-	shellcheck) echo shellcheck ;;
+	shellcheck | lintian | mandoc | mmdebstrap) echo "$1" ;;
+	systemd-nspawn) echo systemd-container ;;
 	systemd-analyze | systemd-sysusers) echo systemd ;;
 	cc) echo gcc libc6-dev ;; # the race detector is linked by it
 	qemu-*) echo qemu-user-static ;;
 	esac
 }
 
-all=(shellcheck systemd-analyze systemd-sysusers cc qemu-arm qemu-aarch64)
+all=(shellcheck systemd-analyze systemd-sysusers cc qemu-arm qemu-aarch64 lintian mandoc mmdebstrap systemd-nspawn)
+
+get_nfpm() {
+	here nfpm >/dev/null || CGO_ENABLED=0 GOFLAGS='' GOBIN=$cache/nfpm-$nfpm go install "github.com/goreleaser/nfpm/v2/cmd/nfpm@v$nfpm" ||
+		{ echo "nfpm cannot be had from the Go proxy"; return 77; }
+}
 
 get() { DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$@"; }
 
@@ -60,10 +73,15 @@ fetch() {
 }
 
 case ${1:-} in
-fetch) fetch ;;
+fetch)
+	fetch
+	code=$?
+	get_nfpm && exit "$code"
+	;;
+get) if [[ $2 == nfpm ]]; then get_nfpm; else mapfile -t wanted < <(package "$2" | tr ' ' '\n') && get "${wanted[@]}"; fi ;;
 path) here "$2" ;;
 "")
-	echo "usage: $0 fetch | path NAME | NAME" >&2
+	echo "usage: $0 fetch | get NAME | path NAME | NAME" >&2
 	exit 2
 	;;
 *) here "$1" >/dev/null || { echo "no $1 here, and it could not be installed"; exit 77; } ;;

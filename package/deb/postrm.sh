@@ -1,0 +1,20 @@
+#!/bin/sh
+# remove keeps what is the owner's: /etc/actuatord, the journal, and whether the service
+# is enabled, so that a package that comes back goes on where it was, and does nothing
+# twice. purge takes all of it, the device's key too. The user stays: a number that is
+# given again would own what somebody forgot somewhere.
+set -e
+
+if [ "$1" = purge ]; then
+	rm -rf /etc/actuatord /var/lib/actuatord
+	rm -f /etc/systemd/system/multi-user.target.wants/actuatord.service
+fi
+case $1 in
+remove | purge)
+	if [ -d /run/systemd/system ]; then
+		systemctl daemon-reload
+		systemctl reset-failed actuatord.service 2>/dev/null || true # not known: not failed
+		if command -v udevadm >/dev/null; then udevadm control --reload || true; fi
+	fi
+	;;
+esac
