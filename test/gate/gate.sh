@@ -159,6 +159,9 @@ test_lane=$!
 	stage "cross-build" cross
 	stage "systemd unit" "$gate/units.sh"
 	stage install "$gate/install.sh"
+	stage packages test/package/check.sh dist
+	stage "package under systemd 252" test/package/nspawn.sh bookworm
+	stage "package under systemd 257" test/package/nspawn.sh trixie
 	stage "386 tests" tests_386
 	stage "ARMv6 tests" test/arm/arm.sh armv6 packages
 	stage "arm64 tests" test/arm/arm.sh arm64 packages
