@@ -8,7 +8,7 @@ SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null)
 export PREFIX BINARY VERSION
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test-quick torture bench cross packages install uninstall clean
+.PHONY: help build demo test test-quick hil torture bench cross packages install uninstall clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' Makefile
@@ -24,6 +24,9 @@ test: ## the whole gate, as .ci/run calls it (fetches missing tools when root)
 
 test-quick: ## formatting, vet and the tests without race detector: while you work
 	@./test/gate/gate.sh quick
+
+hil: ## the real program on emulated boards with pins and buses, under Debian's kernels (fetches 500 MB once)
+	@./test/hil/hil.sh -v
 
 torture: ## real processes, killed and cut off in every way, and a judge (FLAGS="-for 40m -devices 4 -seed 17")
 	@go run ./test/torture $(FLAGS)

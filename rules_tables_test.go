@@ -73,6 +73,7 @@ func houseTables() tables {
 			"cmd/c2d":            {"actuatord/hub", "actuatord/hub/localhub"},
 			"test/demo":          {}, // drives the programs, as a person would
 			"test/bench":         {"actuatord/agent/command", "actuatord/board", "actuatord/board/sim", "actuatord/hub", "actuatord/hub/localhub", "actuatord/persist", bbolt, unix},
+			"test/hil/machine":   {}, // drives the emulator
 			"test/mutants":       {}, // drives the compiler
 			"test/torture":       {"actuatord/hub", "actuatord/hub/localhub", "actuatord/test/torture/judge", unix},
 			"test/torture/judge": {"actuatord/hub/localhub"}, // the record's words; nothing of the device
@@ -83,11 +84,11 @@ func houseTables() tables {
 		},
 
 		keptStd: map[string][]string{
-			"net":         {"agent/control", "board/linux", "cmd/actuatord", "cmd/c2d", "hub/dial", "hub/https", "hub/localhub", "hub/mqtt", "systemd", "test/bench", "test/demo", "test/site", "test/torture"}, // cmd/actuatord: names, for check --online; it opens no socket
-			"net/http":    {"hub/https", "hub/localhub"},                                                                                                                                                        // hub/https: for reading and writing, not its Transport
+			"net":         {"agent/control", "board/linux", "cmd/actuatord", "cmd/c2d", "hub/dial", "hub/https", "hub/localhub", "hub/mqtt", "systemd", "test/bench", "test/demo", "test/hil/machine", "test/site", "test/torture"}, // cmd/actuatord: names, for check --online; it opens no socket
+			"net/http":    {"hub/https", "hub/localhub"},                                                                                                                                                                            // hub/https: for reading and writing, not its Transport
 			"crypto/tls":  {"cmd/c2d", "hub/dial", "hub/https", "hub/localhub", "hub/mqtt", "test/bench", "test/site", "test/torture"},
-			"os/exec":     {"persist", "persist/persisttest", "test/bench", "test/demo", "test/mutants", "test/site", "test/torture"}, // persist: the child that checks the journal
-			"unsafe":      {"board/linux", "persist/persisttest", "tools/powerdisk"},                                                  // ioctl; memory shared by two processes
+			"os/exec":     {"persist", "persist/persisttest", "test/bench", "test/demo", "test/hil/machine", "test/mutants", "test/site", "test/torture"}, // persist: the child that checks the journal
+			"unsafe":      {"board/linux", "persist/persisttest", "tools/powerdisk"},                                                                      // ioctl; memory shared by two processes
 			"C":           {},
 			"plugin":      {},
 			"math/rand":   {}, // v2 has a seed and no global state worth having
@@ -122,8 +123,9 @@ func houseTables() tables {
 			"hub/localhub": {6, "one a connection of a listener, and a writer, ended by its close; three that close a listener and its connections with the context; the timer of what is due, stopped by Close"},
 			"hub/mqtt": {5, "PUBACKs in order, until the session's end; sending, which paho does without regard to a context; the session's tearing down, " +
 				"once and bounded; closing the connection under a WebSocket upgrade or a CONNECT that was given up"},
-			"test/site": {2, "serves the local hub until the test's cleanup; waits for a process that was started, until it ends"},
-			"test/demo": {2, "reads a child's output until it ends; kills a child that is late"},
+			"test/site":        {2, "serves the local hub until the test's cleanup; waits for a process that was started, until it ends"},
+			"test/hil/machine": {1, "reads an emulator's console and waits for its process, until it ends"},
+			"test/demo":        {2, "reads a child's output until it ends; kills a child that is late"},
 		},
 
 		sleeps:     map[string]string{},

@@ -106,6 +106,9 @@ torture() {
 	sed -n '/of which/,$p' "$work/torture.txt" | show torture
 }
 
+# Emulated boards with real kernels, pins and buses.
+hil() { test/hil/hil.sh; }
+
 demo() {
 	compgen -G "test/demo/*.go" >/dev/null || { echo "there is no test/demo yet"; return 77; }
 	timeout 120 go run ./test/demo
@@ -172,6 +175,7 @@ wait "$test_lane" "$board_lane"
 # These drive real processes against real sockets: alone on the machine.
 stage "ARMv6 scenario" test/arm/arm.sh armv6 scenario
 stage "arm64 scenario" test/arm/arm.sh arm64 scenario
+stage hil hil
 stage torture torture
 stage demo demo
 finish
