@@ -35,10 +35,11 @@ type Rig struct {
 	Share func(line string) board.Percent // of the time that it is on, seen from outside
 	Step  board.Percent                   // what the hardware rounds to, at most
 
-	Bus     string // empty: there is none
-	NoBus   string // a bus that does not exist; empty: all do
-	Address uint16 // a device of byte registers that keep what is written
-	Absent  uint16 // an address where nobody answers
+	Bus      string // empty: there is none
+	NoBus    string // a bus that does not exist; empty: all do
+	Address  uint16 // a device of byte registers that keep what is written
+	Register byte   // the first of three such
+	Absent   uint16 // an address where nobody answers
 }
 
 // Suite runs the conformance tests, each on a rig of its own.
@@ -221,11 +222,11 @@ func registers(t *testing.T, r Rig) {
 	defer b.Close()
 	for i := range byte(8) {
 		sent := []byte{i, 0x0f ^ i, 0xff}
-		if err := b.Tx(r.Address, append([]byte{0x40}, sent...), nil); err != nil {
+		if err := b.Tx(r.Address, append([]byte{r.Register}, sent...), nil); err != nil {
 			t.Fatalf("write: %v", err)
 		}
 		got := make([]byte, len(sent))
-		if err := b.Tx(r.Address, []byte{0x40}, got); err != nil {
+		if err := b.Tx(r.Address, []byte{r.Register}, got); err != nil {
 			t.Fatalf("read: %v", err)
 		}
 		if !bytes.Equal(got, sent) {
@@ -244,11 +245,11 @@ func busFaults(t *testing.T, r Rig) {
 	}
 	defer b.Close()
 	var bus *board.BusError
-	err = b.Tx(r.Absent, []byte{0x40, 1}, nil)
+	err = b.Tx(r.Absent, []byte{r.Register, 1}, nil)
 	if !errors.As(err, &bus) || bus.Fault != board.NACK || bus.Address != r.Absent || !board.Transient(err) {
 		t.Errorf("no device: %v; want a NACK, transient", err)
 	}
-	if err := b.Tx(r.Address, []byte{0x40, 1}, nil); err != nil {
+	if err := b.Tx(r.Address, []byte{r.Register, 1}, nil); err != nil {
 		t.Errorf("the next transfer: %v", err)
 	}
 	if r.NoBus == "" {
@@ -273,7 +274,7 @@ func life(t *testing.T, r Rig) {
 		{Name: "brake", Line: r.Lines[1], ActiveLow: true, SafeOn: true},
 	}}
 	if r.Bus != "" {
-		p.Registers = []board.Register{{Name: "dac", Bus: r.Bus, Address: r.Address, Verify: true, Safe: &board.SafeWrite{Register: 0x40, Bytes: []byte{0, 0}}}}
+		p.Registers = []board.Register{{Name: "dac", Bus: r.Bus, Address: r.Address, Verify: true, Safe: &board.SafeWrite{Register: r.Register, Bytes: []byte{0, 0}}}}
 	}
 	b := board.Open(p, r.Driver, nil)
 	if f := b.Faults(); f != nil {
@@ -305,7 +306,7 @@ func life(t *testing.T, r Rig) {
 	do(board.Op{Kind: board.Pulse, Target: "brake", For: time.Millisecond})
 	levels(board.Off, board.On)
 	if r.Bus != "" {
-		do(board.Op{Kind: board.Write, Target: "dac", Register: 0x40, Bytes: []byte{0x0f, 0xff}})
+		do(board.Op{Kind: board.Write, Target: "dac", Register: r.Register, Bytes: []byte{0x0f, 0xff}})
 	}
 	do(board.Op{Kind: board.Set, Target: "pump", On: true})
 	levels(board.On, board.On)

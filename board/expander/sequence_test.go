@@ -38,7 +38,7 @@ func TestConformance(t *testing.T) {
 							return b.high(chip.address, uint(n))
 						},
 						NoLine: "x:3",
-						Bus:    "1", NoBus: "9", Address: 0x60, Absent: 0x10,
+						Bus:    "1", NoBus: "9", Address: 0x60, Register: 0x40, Absent: 0x10,
 					}
 				}
 				r := rig()

@@ -50,7 +50,7 @@ func TestConformance(t *testing.T) {
 			Break: func(line string) { c.lines[2+strings.Count(line, ":")].fail = unix.EIO },
 
 			NoLine: "GPIO99",
-			Bus:    "1", NoBus: "9", Address: 0x60, Absent: 0x10,
+			Bus:    "1", NoBus: "9", Address: 0x60, Register: 0x40, Absent: 0x10,
 			PWM:   "pwmchip0:1",
 			Share: func(string) board.Percent { return m.pwm.channels[1].share() },
 		}

@@ -12,30 +12,41 @@ import (
 	"actuatord/board/boardtest"
 )
 
-// TestConformanceOnThisMachine runs the suite on the real kernel. It touches
-// only chips that gpio-sim made: nothing is wired to those. With
-// ACTUATORD_TEST_REGISTERS=bus:address:absent (such as 1:0x60:0x10) it writes
-// registers too.
+// TestConformanceOnThisMachine runs the suite on the real kernel. Of itself it
+// touches only chips that gpio-sim made: nothing is wired to those.
+// ACTUATORD_TEST_LINES=line,line (such as GPIO23,GPIO24) names others that are free
+// to be driven, and ACTUATORD_TEST_REGISTERS=bus:address:register:absent (such as
+// 1:0x60:0x40:0x10) the first of three registers to be written, and an address
+// where nobody answers. test/hil does both.
 func TestConformanceOnThisMachine(t *testing.T) {
-	label := simulatedChip(t)
-	rig := func() boardtest.Rig {
-		r := boardtest.Rig{Driver: New(), Lines: []string{label + ":0", label + ":1"}, NoLine: "no such line", High: simulatedWire(label), Drive: simulatedPull(t, label)}
-		if s := os.Getenv("ACTUATORD_TEST_REGISTERS"); s != "" {
-			f := strings.Split(s, ":")
-			if len(f) != 3 {
-				t.Fatalf("ACTUATORD_TEST_REGISTERS=%q; want bus:address:absent", s)
-			}
-			r.Bus, r.NoBus = f[0], "99"
-			if _, err := fmt.Sscanf(f[1]+" "+f[2], "%v %v", &r.Address, &r.Absent); err != nil {
-				t.Fatal(err)
-			}
+	base, label := boardtest.Rig{NoLine: "no such line"}, ""
+	if s := os.Getenv("ACTUATORD_TEST_LINES"); s != "" {
+		base.Lines = strings.Split(s, ",")
+	} else {
+		label = simulatedChip(t)
+		base.Lines, base.High, base.Drive = []string{label + ":0", label + ":1"}, simulatedWire(label), simulatedPull(t, label)
+	}
+	if s := os.Getenv("ACTUATORD_TEST_REGISTERS"); s != "" {
+		f := strings.Split(s, ":")
+		if len(f) != 4 {
+			t.Fatalf("ACTUATORD_TEST_REGISTERS=%q; want bus:address:register:absent", s)
 		}
+		base.Bus, base.NoBus = f[0], "99"
+		if _, err := fmt.Sscanf(strings.Join(f[1:], " "), "%v %v %v", &base.Address, &base.Register, &base.Absent); err != nil {
+			t.Fatal(err)
+		}
+	}
+	rig := func() boardtest.Rig {
+		r := base
+		r.Driver = New()
 		return r
 	}
 	boardtest.Suite(t, func(t *testing.T) boardtest.Rig {
 		r := rig()
 		r.Again = rig
-		r.Break = simulatedUnplug(t, label)
+		if label != "" {
+			r.Break = simulatedUnplug(t, label)
+		}
 		return r
 	})
 }

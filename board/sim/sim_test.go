@@ -36,7 +36,7 @@ func TestConformance(t *testing.T) {
 			d := open(t, trace)
 			d.Remove("1", 0x10)
 			d.RemoveBus("9")
-			return boardtest.Rig{Driver: d, High: d.High, Drive: d.Drive, Break: func(line string) { d.FailReads(line, 100, syscall.EIO) }, PWM: "pwm:0", Share: d.Percent, Lines: []string{"GPIO17", "chip:4"}, Bus: "1", NoBus: "9", Address: 0x60, Absent: 0x10}
+			return boardtest.Rig{Driver: d, High: d.High, Drive: d.Drive, Break: func(line string) { d.FailReads(line, 100, syscall.EIO) }, PWM: "pwm:0", Share: d.Percent, Lines: []string{"GPIO17", "chip:4"}, Bus: "1", NoBus: "9", Address: 0x60, Register: 0x40, Absent: 0x10}
 		}
 		r := process()
 		r.Again = process
