@@ -73,8 +73,9 @@ func houseTables() tables {
 			"cmd/c2d":            {"actuatord/hub", "actuatord/hub/localhub"},
 			"test/demo":          {}, // drives the programs, as a person would
 			"test/bench":         {"actuatord/agent/command", "actuatord/board", "actuatord/board/sim", "actuatord/hub", "actuatord/hub/localhub", "actuatord/persist", bbolt, unix},
-			"test/hil/machine":   {}, // drives the emulator
-			"test/mutants":       {}, // drives the compiler
+			"test/hil/guest":     {conn, host}, // periph's own driver, to be caught
+			"test/hil/machine":   {},           // drives the emulator
+			"test/mutants":       {},           // drives the compiler
 			"test/torture":       {"actuatord/hub", "actuatord/hub/localhub", "actuatord/test/torture/judge", unix},
 			"test/torture/judge": {"actuatord/hub/localhub"}, // the record's words; nothing of the device
 			"test/site":          {"actuatord/board/sim", "actuatord/hub", "actuatord/hub/localhub"},
@@ -84,8 +85,8 @@ func houseTables() tables {
 		},
 
 		keptStd: map[string][]string{
-			"net":         {"agent/control", "board/linux", "cmd/actuatord", "cmd/c2d", "hub/dial", "hub/https", "hub/localhub", "hub/mqtt", "systemd", "test/bench", "test/demo", "test/hil/machine", "test/site", "test/torture"}, // cmd/actuatord: names, for check --online; it opens no socket
-			"net/http":    {"hub/https", "hub/localhub"},                                                                                                                                                                            // hub/https: for reading and writing, not its Transport
+			"net":         {"agent/control", "board/linux", "cmd/actuatord", "cmd/c2d", "hub/dial", "hub/https", "hub/localhub", "hub/mqtt", "systemd", "test/bench", "test/demo", "test/hil/guest", "test/hil/machine", "test/site", "test/torture"}, // cmd/actuatord: names, for check --online; it opens no socket
+			"net/http":    {"hub/https", "hub/localhub"},                                                                                                                                                                                              // hub/https: for reading and writing, not its Transport
 			"crypto/tls":  {"cmd/c2d", "hub/dial", "hub/https", "hub/localhub", "hub/mqtt", "test/bench", "test/site", "test/torture"},
 			"os/exec":     {"persist", "persist/persisttest", "test/bench", "test/demo", "test/hil/machine", "test/mutants", "test/site", "test/torture"}, // persist: the child that checks the journal
 			"unsafe":      {"board/linux", "persist/persisttest", "tools/powerdisk"},                                                                      // ioctl; memory shared by two processes

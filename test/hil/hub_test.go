@@ -178,11 +178,11 @@ func (s *station) tail() string {
 }
 
 // eventually waits for what another machine is about to do. Its bound is that of a
-// busy desk: a command is tried for 30 s before it has failed, and what has to be
-// waited for beside that takes a few.
+// desk with much else to do: a command is tried for 30 s before it has failed, and
+// everything else that is waited for here takes a few on an idle one.
 func eventually(t *testing.T, what string, ok func() bool, tell ...func() string) {
 	t.Helper()
-	const bound, pause = 100 * time.Second, 20 * time.Millisecond
+	const bound, pause = 3 * time.Minute, 20 * time.Millisecond
 	for deadline := time.Now().Add(bound); !ok(); {
 		if time.Now().After(deadline) {
 			var said []string

@@ -25,10 +25,10 @@ type Options struct {
 	Log        io.Writer // gets the console as it comes; may be nil
 }
 
-// patience bounds every wait for the guest. The longest that is asked of it, the
-// board suite on the slowest machine, takes 10 s on an idle desk; a busy one with
-// two processors may take several times that.
-const patience = 2 * time.Minute
+// patience bounds every wait for the guest. The longest, the boot of the slowest
+// board, takes 10 s on an idle desk with two processors; with thirty others at work
+// on them it was seen to take 90 s.
+const patience = 5 * time.Minute
 
 // Machine is a running emulator.
 type Machine struct {
