@@ -107,7 +107,10 @@ torture() {
 }
 
 # Emulated boards with real kernels, pins and buses.
-hil() { test/hil/hil.sh; }
+hil() {
+	ACTUATORD_HIL_TABLE=$work/hil.md test/hil/hil.sh || return
+	tail -n 1 "$work/hil.md" | show hil
+}
 
 demo() {
 	compgen -G "test/demo/*.go" >/dev/null || { echo "there is no test/demo yet"; return 77; }

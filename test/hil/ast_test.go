@@ -135,9 +135,14 @@ func TestAST2600(t *testing.T) {
 	check(t, b.name, "the board suite passes on the kernel's lines and bus", func(t *testing.T) {
 		a.conformance(t, "ACTUATORD_TEST_LINES=GPIO23,GPIO24 ACTUATORD_TEST_REGISTERS=1:0x68:0x10:0x10")
 	})
+	if err := a.SetProperty(astGPIO, "gpioP4", true); err != nil {
+		t.Fatal(err)
+	}
+	a.catches(t, b, "GPIO24", a.base(t, "1e780000.gpio")+astFirst+4)
 	check(t, b.name, "`actuatord check` finds lines and bus, and takes none", func(t *testing.T) { a.checks(t) })
 	a.listen(t)
 	a.start(t)
+	a.fromBoot(t, b)
 	b.everyday(t)
 	a.noGlitch(t, b)
 	check(t, b.name, "a device that does not answer: a write that is made once is interrupted nack", func(t *testing.T) {

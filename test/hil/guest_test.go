@@ -79,6 +79,7 @@ func boot(t *testing.T, g target, o machine.Options) *guest {
 	t.Helper()
 	s := newStation(t, "hub.test")
 	o.Forwards = []machine.Forward{{Guest: 8883, Host: s.port}, {Guest: 443, Host: s.port}}
+	o.Append = append(o.Append, "trace_event=gpio:gpio_value,gpio:gpio_direction") // from the kernel's first moment
 	text := func(path, data string, mode os.FileMode) machine.File {
 		return machine.File{Path: path, Data: []byte(data), Mode: mode}
 	}

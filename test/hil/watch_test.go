@@ -2,6 +2,7 @@ package hil_test
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -10,10 +11,10 @@ import (
 // trace begins the kernel's trace of lines anew.
 func (g *guest) trace(t *testing.T) {
 	t.Helper()
-	g.must(t, "cd /sys/kernel/tracing && echo 1 >events/gpio/enable && echo 1 >tracing_on && echo >trace")
+	g.must(t, "echo >/sys/kernel/tracing/trace")
 }
 
-// traced is what it has seen since.
+// traced is what it has seen since, or since the kernel's start.
 func (g *guest) traced(t *testing.T) []event {
 	t.Helper()
 	return events(t, g.must(t, "cat /sys/kernel/tracing/trace"))
@@ -29,7 +30,7 @@ func (g *guest) base(t *testing.T, label string) int {
 // checks: the program's own look at the machine, before anybody has the lines.
 func (g *guest) checks(t *testing.T) {
 	t.Helper()
-	g.trace(t)
+	before := len(g.traced(t))
 	out, code, err := g.Run("actuatord check")
 	if err != nil || code != 0 {
 		t.Errorf("exit code %d, %v\n%s", code, err, out)
@@ -39,9 +40,25 @@ func (g *guest) checks(t *testing.T) {
 			t.Errorf("no line %q in\n%s", line, out)
 		}
 	}
-	if trace := g.traced(t); len(trace) > 0 {
-		t.Errorf("the kernel saw %+v", trace)
+	if trace := g.traced(t); len(trace) > before {
+		t.Errorf("the kernel saw %+v", trace[before:])
 	}
+}
+
+// catches: the check for glitches can fail. periph's own driver is told to drive a
+// line high that is high, and to read it.
+func (g *guest) catches(t *testing.T, b *bench, line string, number int) {
+	check(t, b.name, "the check for glitches finds those of periph's own driver", func(t *testing.T) {
+		before := len(g.traced(t))
+		g.must(t, "guest periph %s", line)
+		trace := g.traced(t)[before:]
+		if err := glitches(trace, number, "1", 1); err == nil {
+			t.Errorf("it finds nothing in %+v", trace)
+		}
+		if !slices.Contains(trace, event{gpio: number, drive: "0"}) || !slices.Contains(trace, event{gpio: number, turn: "in"}) {
+			t.Errorf("no low and no turn to an input in %+v", trace)
+		}
+	})
 }
 
 // beats are the times at which the service manager was told that the daemon lives,
@@ -64,7 +81,20 @@ func (g *guest) beats(t *testing.T) []int {
 	return all
 }
 
-// noGlitch: from before the start over every transition, a stop, a start and a kill,
+// fromBoot: the daemon is the first to take the lines since the kernel began, and
+// takes them where they are while nobody does.
+func (g *guest) fromBoot(t *testing.T, b *bench) {
+	check(t, b.name, "from the kernel's start to the first session: no edge at all", func(t *testing.T) {
+		trace := g.traced(t)
+		for output, idle := range map[string]string{"beacon": "0", "pump": "1", "valve": "1"} {
+			if err := glitches(trace, b.number(t, output), idle, 1); err != nil {
+				t.Errorf("%s: %v", output, err)
+			}
+		}
+	})
+}
+
+// noGlitch: from before a start over every transition, a stop, a start and a kill,
 // the kernel has seen of an active-low output and of the other kind what was asked
 // for, and nothing between.
 func (g *guest) noGlitch(t *testing.T, b *bench) {
