@@ -76,6 +76,7 @@ func houseTables() tables {
 			"test/hil/guest":     {conn, host}, // periph's own driver, to be caught
 			"test/hil/machine":   {},           // drives the emulator
 			"test/mutants":       {},           // drives the compiler
+			"test/powercut/card": {},           // a disk knows nothing of what lies on it
 			"test/torture":       {"actuatord/hub", "actuatord/hub/localhub", "actuatord/test/torture/judge", unix},
 			"test/torture/judge": {"actuatord/hub/localhub"}, // the record's words; nothing of the device
 			"test/site":          {"actuatord/board/sim", "actuatord/hub", "actuatord/hub/localhub"},
@@ -85,8 +86,8 @@ func houseTables() tables {
 		},
 
 		keptStd: map[string][]string{
-			"net":         {"agent/control", "board/linux", "cmd/actuatord", "cmd/c2d", "hub/dial", "hub/https", "hub/localhub", "hub/mqtt", "systemd", "test/bench", "test/demo", "test/hil/guest", "test/hil/machine", "test/site", "test/torture"}, // cmd/actuatord: names, for check --online; it opens no socket
-			"net/http":    {"hub/https", "hub/localhub"},                                                                                                                                                                                              // hub/https: for reading and writing, not its Transport
+			"net":         {"agent/control", "board/linux", "cmd/actuatord", "cmd/c2d", "hub/dial", "hub/https", "hub/localhub", "hub/mqtt", "systemd", "test/bench", "test/demo", "test/hil/guest", "test/hil/machine", "test/powercut/card", "test/site", "test/torture"}, // cmd/actuatord: names, for check --online; it opens no socket
+			"net/http":    {"hub/https", "hub/localhub"},                                                                                                                                                                                                                    // hub/https: for reading and writing, not its Transport
 			"crypto/tls":  {"cmd/c2d", "hub/dial", "hub/https", "hub/localhub", "hub/mqtt", "test/bench", "test/site", "test/torture"},
 			"os/exec":     {"persist", "persist/persisttest", "test/bench", "test/demo", "test/hil/machine", "test/mutants", "test/site", "test/torture"}, // persist: the child that checks the journal
 			"unsafe":      {"board/linux", "persist/persisttest", "tools/powerdisk"},                                                                      // ioctl; memory shared by two processes
@@ -112,12 +113,13 @@ func houseTables() tables {
 			"board": {2, "the keeper, which owns outputs and leases until Close; one worker a bus, so that a stuck bus holds up only itself"},
 			"cmd/actuatord": {5, "the control socket and reloads, until the daemon's context ends; opening a board and scanning a bus, which may hang, and reading an answer, " +
 				"which knows no cancelling, where the process ends without it"},
-			"test/bench":     {6, "serves the hub's two ports; the service manager's side of sd_notify and what closes it; waits for a started process; two that kill one that is late"},
-			"test/torture":   {6, "the hub's listeners, a sender and a mischief-maker a device, a daemon's keeper, and who samples the daemons in a soak, all ended by the run's context"},
-			"cmd/c2d":        {2, "reads standard input, which knows no cancelling: ends with the process; serves HTTPS beside MQTT, until either cannot or the end"},
-			"board/expander": {1, "one a bus with expanders, so that a stuck one holds up nobody; ends at Close, or with the transfer it sits in"},
-			"board/linux":    {2, "one an input, which waits for its edges, or looks where there are none, until the pin is closed"},
-			"board/sim":      {1, "one an input, which looks at the control file until the pin is closed"},
+			"test/bench":         {6, "serves the hub's two ports; the service manager's side of sd_notify and what closes it; waits for a started process; two that kill one that is late"},
+			"test/torture":       {6, "the hub's listeners, a sender and a mischief-maker a device, a daemon's keeper, and who samples the daemons in a soak, all ended by the run's context"},
+			"cmd/c2d":            {2, "reads standard input, which knows no cancelling: ends with the process; serves HTTPS beside MQTT, until either cannot or the end"},
+			"board/expander":     {1, "one a bus with expanders, so that a stuck one holds up nobody; ends at Close, or with the transfer it sits in"},
+			"board/linux":        {2, "one an input, which waits for its edges, or looks where there are none, until the pin is closed"},
+			"board/sim":          {1, "one an input, which looks at the control file until the pin is closed"},
+			"test/powercut/card": {3, "one a client and what hangs up on it; what closes the listener: all ended by the context"},
 			"hub/https": {2, "sending a request while its answer is read, until it is written or the connection is closed, which both end before the call does; " +
 				"closing the connection under a request whose context ended"},
 			"hub/dial":     {1, "closes the connection under a proxy whose answer was given up"},
