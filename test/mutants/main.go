@@ -5,6 +5,7 @@
 // has to be moved with the code.
 //
 //	go run ./test/mutants [NAME]
+//	go run ./test/mutants overlay DIR NAME...    # the table for -overlay, with these faults, in DIR; prints its name
 package main
 
 import (
@@ -21,6 +22,15 @@ import (
 
 func main() {
 	only := ""
+	if len(os.Args) > 3 && os.Args[1] == "overlay" {
+		table, err := joined(os.Args[2], os.Args[3:])
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "mutants:", err)
+			os.Exit(1)
+		}
+		fmt.Println(table)
+		return
+	}
 	if len(os.Args) > 1 {
 		only = os.Args[1]
 	}
@@ -50,6 +60,20 @@ type mutant struct {
 	name  string
 	edits []edit
 	tests []test // any of which must fail
+}
+
+// joined writes the overlay of all faults of these names in one, for a rig elsewhere.
+func joined(dir string, names []string) (table string, err error) {
+	var all mutant
+	for _, name := range names {
+		of := append(durability(), order()...)
+		i := slices.IndexFunc(of, func(m mutant) bool { return m.name == name })
+		if i < 0 {
+			return "", fmt.Errorf("there is no mutant %q", name)
+		}
+		all.edits = append(all.edits, of[i].edits...)
+	}
+	return all.overlay(dir)
 }
 
 // edit replaces the one place where a file says old.
