@@ -21,6 +21,7 @@ here() {
 	systemd-analyze) command -v systemd-analyze ;;
 	systemd-sysusers) command -v systemd-sysusers ;;
 	cc) command -v cc || command -v gcc ;;
+	qemu-io) command -v qemu-io ;; # speaks NBD: it tries test/powercut/card
 	qemu-arm | qemu-aarch64) command -v "$1-static" || command -v "$1" ;;
 	*)
 		echo "tools.sh: no tool $1" >&2
@@ -35,11 +36,12 @@ package() {
 	systemd-nspawn) echo systemd-container ;;
 	systemd-analyze | systemd-sysusers) echo systemd ;;
 	cc) echo gcc libc6-dev ;; # the race detector is linked by it
+	qemu-io) echo qemu-utils ;;
 	qemu-*) echo qemu-user-static ;;
 	esac
 }
 
-all=(shellcheck systemd-analyze systemd-sysusers cc qemu-arm qemu-aarch64 lintian mandoc mmdebstrap systemd-nspawn)
+all=(shellcheck systemd-analyze systemd-sysusers cc qemu-arm qemu-aarch64 qemu-io lintian mandoc mmdebstrap systemd-nspawn)
 
 get_nfpm() {
 	here nfpm >/dev/null || CGO_ENABLED=0 GOFLAGS='' GOBIN=$cache/nfpm-$nfpm go install "github.com/goreleaser/nfpm/v2/cmd/nfpm@v$nfpm" ||

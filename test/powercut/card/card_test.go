@@ -94,6 +94,34 @@ func TestUnflushedIsTornLostAndReordered(t *testing.T) {
 	}
 }
 
+// What is one is never torn, and yet lost; what is behind it is torn.
+func TestWholeBeginning(t *testing.T) {
+	lost, old, torn := 0, 0, 0
+	for seed := range uint64(300) {
+		c := fresh(t, Options{Seed: seed, Whole: 4096})
+		c.write(filled(1, 8), 0, false)
+		c.write(filled(2, 16), 0, false)
+		m := c.Medium()
+		for s := range 8 {
+			if at(m, s) != at(m, 0) {
+				t.Fatalf("seed %d: sector %d is %d, sector 0 is %d", seed, s, at(m, s), at(m, 0))
+			}
+		}
+		switch at(m, 0) {
+		case 0:
+			lost++
+		case 1:
+			old++
+		}
+		if at(m, 8) != at(m, 9) {
+			torn++
+		}
+	}
+	if lost == 0 || old == 0 || torn == 0 {
+		t.Fatalf("of 300 cuts %d lost the beginning, %d brought an older one back, %d tore what is behind it", lost, old, torn)
+	}
+}
+
 func TestCutComesInAWrite(t *testing.T) {
 	c := fresh(t, Options{})
 	c.write(filled(1, 1), 0, false)
