@@ -8,7 +8,7 @@ SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null)
 export PREFIX BINARY VERSION
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test-quick hil torture bench cross packages install uninstall clean
+.PHONY: help build demo test test-quick hil torture powercut bench cross packages install uninstall clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' Makefile
@@ -30,6 +30,9 @@ hil: ## the real program on emulated boards with pins and buses, under Debian's 
 
 torture: ## real processes, killed and cut off in every way, and a judge (FLAGS="-for 40m -devices 4 -seed 17")
 	@go run ./test/torture $(FLAGS)
+
+powercut: ## power cuts under the real daemon, its kernel and its file system, and a judge (FLAGS="-cuts 300 -seed 7")
+	@./test/powercut/powercut.sh $(FLAGS)
 
 bench: ## latency, flash, memory and start beside what they are measured against (5 min; a quiet machine)
 	@TMPDIR=/var/tmp go test -run '^$$' -bench . -count 5 ./persist

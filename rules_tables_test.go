@@ -76,7 +76,8 @@ func houseTables() tables {
 			"test/hil/guest":     {conn, host}, // periph's own driver, to be caught
 			"test/hil/machine":   {},           // drives the emulator
 			"test/mutants":       {},           // drives the compiler
-			"test/powercut/card": {},           // a disk knows nothing of what lies on it
+			"test/powercut":      {"actuatord/hub", "actuatord/hub/localhub", "actuatord/test/hil/machine", "actuatord/test/powercut/card", "actuatord/test/torture/judge"},
+			"test/powercut/card": {}, // a disk knows nothing of what lies on it
 			"test/torture":       {"actuatord/hub", "actuatord/hub/localhub", "actuatord/test/torture/judge", unix},
 			"test/torture/judge": {"actuatord/hub/localhub"}, // the record's words; nothing of the device
 			"test/site":          {"actuatord/board/sim", "actuatord/hub", "actuatord/hub/localhub"},
@@ -86,17 +87,17 @@ func houseTables() tables {
 		},
 
 		keptStd: map[string][]string{
-			"net":         {"agent/control", "board/linux", "cmd/actuatord", "cmd/c2d", "hub/dial", "hub/https", "hub/localhub", "hub/mqtt", "systemd", "test/bench", "test/demo", "test/hil/guest", "test/hil/machine", "test/powercut/card", "test/site", "test/torture"}, // cmd/actuatord: names, for check --online; it opens no socket
-			"net/http":    {"hub/https", "hub/localhub"},                                                                                                                                                                                                                    // hub/https: for reading and writing, not its Transport
-			"crypto/tls":  {"cmd/c2d", "hub/dial", "hub/https", "hub/localhub", "hub/mqtt", "test/bench", "test/site", "test/torture"},
-			"os/exec":     {"persist", "persist/persisttest", "test/bench", "test/demo", "test/hil/machine", "test/mutants", "test/site", "test/torture"}, // persist: the child that checks the journal
-			"unsafe":      {"board/linux", "persist/persisttest", "tools/powerdisk"},                                                                      // ioctl; memory shared by two processes
+			"net":         {"agent/control", "board/linux", "cmd/actuatord", "cmd/c2d", "hub/dial", "hub/https", "hub/localhub", "hub/mqtt", "systemd", "test/bench", "test/demo", "test/hil/guest", "test/hil/machine", "test/powercut", "test/powercut/card", "test/site", "test/torture"}, // cmd/actuatord: names, for check --online; it opens no socket
+			"net/http":    {"hub/https", "hub/localhub"},                                                                                                                                                                                                                                     // hub/https: for reading and writing, not its Transport
+			"crypto/tls":  {"cmd/c2d", "hub/dial", "hub/https", "hub/localhub", "hub/mqtt", "test/bench", "test/powercut", "test/site", "test/torture"},
+			"os/exec":     {"persist", "persist/persisttest", "test/bench", "test/demo", "test/hil/machine", "test/mutants", "test/powercut", "test/site", "test/torture"}, // persist: the child that checks the journal
+			"unsafe":      {"board/linux", "persist/persisttest", "tools/powerdisk"},                                                                                       // ioctl; memory shared by two processes
 			"C":           {},
 			"plugin":      {},
 			"math/rand":   {}, // v2 has a seed and no global state worth having
 			"reflect":     {},
 			"expvar":      {},
-			"flag":        {"cmd/actuatord", "cmd/c2d", "test/bench", "test/demo", "test/torture"},
+			"flag":        {"cmd/actuatord", "cmd/c2d", "test/bench", "test/demo", "test/powercut", "test/torture"},
 			"testing":     {"board/boardtest", "persist/persisttest", "test/site"},
 			"runtime/cgo": {},
 		},
@@ -114,12 +115,13 @@ func houseTables() tables {
 			"cmd/actuatord": {5, "the control socket and reloads, until the daemon's context ends; opening a board and scanning a bus, which may hang, and reading an answer, " +
 				"which knows no cancelling, where the process ends without it"},
 			"test/bench":         {6, "serves the hub's two ports; the service manager's side of sd_notify and what closes it; waits for a started process; two that kill one that is late"},
+			"test/powercut":      {6, "the hub's two ports and a boot's card, until they are closed; who reads a trace, a sender and a lane of series, each ended with its series or the run"},
+			"test/powercut/card": {3, "one a client and what hangs up on it; what closes the listener: all ended by the context"},
 			"test/torture":       {6, "the hub's listeners, a sender and a mischief-maker a device, a daemon's keeper, and who samples the daemons in a soak, all ended by the run's context"},
 			"cmd/c2d":            {2, "reads standard input, which knows no cancelling: ends with the process; serves HTTPS beside MQTT, until either cannot or the end"},
 			"board/expander":     {1, "one a bus with expanders, so that a stuck one holds up nobody; ends at Close, or with the transfer it sits in"},
 			"board/linux":        {2, "one an input, which waits for its edges, or looks where there are none, until the pin is closed"},
 			"board/sim":          {1, "one an input, which looks at the control file until the pin is closed"},
-			"test/powercut/card": {3, "one a client and what hangs up on it; what closes the listener: all ended by the context"},
 			"hub/https": {2, "sending a request while its answer is read, until it is written or the connection is closed, which both end before the call does; " +
 				"closing the connection under a request whose context ended"},
 			"hub/dial":     {1, "closes the connection under a proxy whose answer was given up"},

@@ -112,6 +112,17 @@ hil() {
 	tail -n 1 "$work/hil.md" | show hil
 }
 
+# Another seed each time, as above.
+powercut() {
+	timeout 900 test/powercut/powercut.sh gate >"$work/powercut.txt" 2>&1
+	local code=$?
+	if [[ $code != 0 ]]; then
+		cat "$work/powercut.txt"
+		return $code
+	fi
+	sed -n '/^seed .*, card/,/no cut explains/p; /to the next start/p; /mutant was/p' "$work/powercut.txt" | show powercut
+}
+
 demo() {
 	compgen -G "test/demo/*.go" >/dev/null || { echo "there is no test/demo yet"; return 77; }
 	timeout 120 go run ./test/demo
@@ -180,5 +191,6 @@ stage "ARMv6 scenario" test/arm/arm.sh armv6 scenario
 stage "arm64 scenario" test/arm/arm.sh arm64 scenario
 stage hil hil
 stage torture torture
+stage powercut powercut
 stage demo demo
 finish
