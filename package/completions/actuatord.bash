@@ -13,7 +13,7 @@ _actuatord() {
 	# The command is the first word; flags may stand between and behind the others.
 	for ((i = 1; i < COMP_CWORD; i++)); do
 		case ${COMP_WORDS[i]} in
-		--config | --command | --for | --percent | --register | --bytes | --bus | -n)
+		--config | --command | --for | --percent | --register | --bytes | --bus | --why | -n)
 			[[ ${COMP_WORDS[i]} != --config ]] || config=${COMP_WORDS[i + 1]}
 			((i++))
 			;;
@@ -27,21 +27,22 @@ _actuatord() {
 		mapfile -t COMPREPLY < <(compgen -f -- "$word")
 		return
 		;;
-	--for | --percent | --register | --bytes | --bus | -n) return ;;
+	--for | --percent | --register | --bytes | --bus | --why | -n) return ;;
 	esac
 	case $command in
 	check) flags+=" --online --command" ;;
 	board) flags+=" --json --scan --bus" ;;
 	do) flags+=" --for --percent --register --bytes" ;;
 	init) flags+=" --force" ;;
+	disable) flags+=" --why" ;;
 	status) flags+=" --json" ;;
 	history) flags+=" -n --json" ;;
 	esac
 	case $command:$words:$word in
-	:*) mapfile -t COMPREPLY < <(compgen -W "init run check board safe do status history journal version help" -- "$word") ;;
+	:*) mapfile -t COMPREPLY < <(compgen -W "init run check board safe disable enable do status history journal version help" -- "$word") ;;
 	*:-*) mapfile -t COMPREPLY < <(compgen -W "$flags" -- "$word") ;;
 	journal:0:*) mapfile -t COMPREPLY < <(compgen -W "check reset" -- "$word") ;;
-	do:0:*) mapfile -t COMPREPLY < <(compgen -W "all $(_actuatord_targets "$config")" -- "$word") ;;
+	do:0:* | disable:0:* | enable:0:*) mapfile -t COMPREPLY < <(compgen -W "all $(_actuatord_targets "$config")" -- "$word") ;;
 	do:1:*) mapfile -t COMPREPLY < <(compgen -W "on off toggle pulse set write safe read" -- "$word") ;;
 	esac
 }
