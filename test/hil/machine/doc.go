@@ -7,7 +7,7 @@
 // A guest reaches nothing but the forwards it was given: its network is qemu's own
 // with restrict=on, and each forward is a command that connects to one loopback
 // port of the host. A machine is one process, ended by its pid: when its context
-// ends, or at Close, whichever is first, and never by a name. Every wait has a
+// ends, at Close, or with the process that started it, and never by a name. Every wait has a
 // bound. What the console said is kept, and is part of the error when something did
 // not come.
 //

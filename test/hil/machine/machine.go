@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -71,6 +72,9 @@ func Start(ctx context.Context, o Options) (*Machine, error) {
 		return nil, errors.Join(fmt.Errorf("write initramfs: %w", err), os.RemoveAll(dir))
 	}
 	m.cmd = exec.CommandContext(ctx, o.Kit.Tool(o.Board.program), m.args(o)...)
+	// A test that is killed takes its emulators along: with nobody to end it, one
+	// would use a processor for ever.
+	m.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := m.run(); err != nil {
 		return nil, errors.Join(fmt.Errorf("start %s: %w", o.Board.Name, err), os.RemoveAll(dir))
 	}
