@@ -42,6 +42,7 @@ type LineSpec struct {
 	Line      string // a kernel line name, chip-label:offset or expander:number
 	ActiveLow bool
 	OpenDrain bool
+	Input     bool   // it is to be read, and not driven
 	Consumer  string // what the kernel shows as the line's user
 }
 

@@ -37,7 +37,7 @@ type LineError struct {
 	Fault  LineFault
 	Holder string   // LineBusy: the consumer label the kernel lists; may be empty
 	Places []string // AmbiguousLine: chip-label:offset of each
-	Twin   LineSpec // LineBusy: the output of ours that holds it, however that one writes the line
+	Twin   LineSpec // LineBusy: the output or input of ours that holds it, however that one writes the line
 	Err    error    // what the kernel said, with its errno; nil where it was not asked
 }
 

@@ -103,7 +103,7 @@ func (k *keeper) look(in *input) {
 	in.look = time.Now().Add(sampleEvery)
 	if in.pin == nil {
 		pin, err := k.d.Input(InputSpec{
-			LineSpec: LineSpec{Target: in.spec.Name, Line: in.spec.Line, ActiveLow: in.spec.ActiveLow, Consumer: Consumer},
+			LineSpec: LineSpec{Target: in.spec.Name, Line: in.spec.Line, ActiveLow: in.spec.ActiveLow, Input: true, Consumer: Consumer},
 			Bias:     in.spec.Bias, Debounce: in.spec.Debounce,
 		}, func(e Edge) {
 			in.news.tell(e)

@@ -49,6 +49,7 @@ type inputPin struct {
 	tell   func(board.Edge)
 	events io.ReadCloser // nil: the line cannot tell of its edges
 	stop   chan struct{} // closed by Close
+	gone   func()        // the line is not ours any more
 
 	mu     sync.Mutex // held across tell, so that none comes behind Close
 	closed bool
@@ -75,14 +76,16 @@ func (d *Driver) Input(spec board.InputSpec, tell func(board.Edge)) (board.Input
 	if err != nil {
 		e := inputError(spec, err)
 		if e.Fault == board.LineBusy {
-			e.Holder = d.holder(chip, at.offset)
+			e.Holder, e.Twin = d.holder(chip, at.offset), d.held[at.spot]
 		}
 		return nil, e
 	}
 	p := &inputPin{k: d.k, fd: fd, spec: spec, tell: tell, stop: make(chan struct{})}
+	d.held[at.spot] = spec.LineSpec
+	p.gone = func() { delete(d.held, at.spot) }
 	if edges {
 		if p.events, err = d.k.stream(fd); err != nil {
-			return nil, errors.Join(inputError(spec, err), d.k.close(fd))
+			return nil, errors.Join(inputError(spec, err), p.Close())
 		}
 	}
 	if p.active, err = p.value(); err != nil {
@@ -251,6 +254,7 @@ func (p *inputPin) Close() error {
 	}
 	p.closed = true
 	close(p.stop)
+	p.gone()
 	if p.events != nil {
 		return p.events.Close() // the descriptor is its own
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -282,5 +283,40 @@ func TestStream(t *testing.T) {
 	}
 	if err := <-read; err == nil {
 		t.Error("a closed stream goes on")
+	}
+}
+
+// TestInputTwins: a line that is an output's already, by another name, is said to be.
+func TestInputTwins(t *testing.T) {
+	_, d := pi()
+	p, err := d.Output(spec("GPIO17"), gpio.Low)
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := inputSpec("pinctrl-rp1:2")
+	in.Input = true
+	var e *board.LineError
+	if _, err := d.Input(in, func(board.Edge) {}); !errors.As(err, &e) || e.Twin.Target != "pump" || !strings.Contains(err.Error(), `input "float-ok", line "pinctrl-rp1:2": in use by "pump", whose line "GPIO17"`) {
+		t.Errorf("%v; want it to name the pump", err)
+	}
+	if err := p.(*pin).Close(); err != nil {
+		t.Fatal(err)
+	}
+	held, err := d.Input(in, func(board.Edge) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.Output(spec("GPIO17"), gpio.Low); !errors.As(err, &e) || e.Twin.Target != "float-ok" {
+		t.Errorf("%v; want it to name the input", err)
+	}
+	if err := held.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.Output(spec("GPIO17"), gpio.Low); err != nil {
+		t.Errorf("once it is free: %v", err)
+	}
+	twins := d.twins([]board.LineSpec{spec("GPIO4"), {Target: "float-ok", Line: "pinctrl-rp1:1", Input: true}})
+	if err := twins["float-ok"]; !errors.As(err, &e) || !e.Input || e.Twin.Target != "pump" {
+		t.Errorf("%v; want the input's twin found before", err)
 	}
 }

@@ -26,7 +26,7 @@ func (d *Driver) twins(lines []board.LineSpec) map[string]error {
 		at := found.places[0]
 		if o, taken := first[at.spot]; taken {
 			twins[l.Target] = &board.LineError{
-				Target: l.Target, Line: l.Line, Fault: board.LineBusy, Holder: board.Consumer, Twin: o,
+				Target: l.Target, Line: l.Line, Input: l.Input, Fault: board.LineBusy, Holder: board.Consumer, Twin: o,
 				Err: fmt.Errorf("both are %s", at),
 			}
 			continue

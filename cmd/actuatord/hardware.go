@@ -32,7 +32,7 @@ func wired(p board.Profile) []board.LineSpec {
 		all = append(all, board.LineSpec{Target: o.Name, Line: o.Line})
 	}
 	for _, in := range p.Inputs {
-		all = append(all, board.LineSpec{Target: in.Name, Line: in.Line})
+		all = append(all, board.LineSpec{Target: in.Name, Line: in.Line, Input: true})
 	}
 	return all
 }
