@@ -202,3 +202,45 @@ func TestCheckLevels(t *testing.T) {
 		})
 	}
 }
+
+// TestLevelPermit: every step away from the safe level asks, and losing it ends them.
+func TestLevelPermit(t *testing.T) {
+	p := fan(safeAt(2000), func(w *board.PWM) { w.Permit = []string{"e-stop"} })
+	p.Inputs = []board.Input{{Name: "e-stop", Line: "GPIO6"}}
+	bubble(t, p, nil, func(r *rig) {
+		wantRefused(t, r.do(set(5000, 0)), board.NotPermitted)
+		wantRefused(t, r.do(set(0, 0)), board.NotPermitted)
+		r.must(set(2000, 0))
+		r.d.Drive("GPIO6", true)
+		r.must(set(5000, 0))
+		r.d.Deafen("GPIO6", true)
+		r.d.Drive("GPIO6", false)
+		wantRefused(t, r.do(set(9000, 0)), board.NotPermitted)
+		r.at(2000)
+		if c := r.change(); c.Target != "fan" || c.Cause != board.CausePermit || !c.Safe || c.Percent == nil || *c.Percent != 2000 {
+			t.Errorf("change %+v", c)
+		}
+		r.d.Drive("GPIO6", true)
+		r.sleep(time.Hour)
+		r.at(2000)
+	})
+}
+
+// TestLevelDisabled: it goes to its safe level, which may be neither end, and no step
+// leads away from there.
+func TestLevelDisabled(t *testing.T) {
+	bubble(t, fan(safeAt(2000)), nil, func(r *rig) {
+		r.must(set(5000, 0))
+		r.disable("fan")
+		r.at(2000)
+		if c := r.change(); c.Target != "fan" || c.Cause != board.CauseDisabled || !c.Safe {
+			t.Errorf("change %+v", c)
+		}
+		for _, p := range []board.Percent{0, 1999, 5000, board.Full} {
+			wantRefused(t, r.do(set(p, 0)), board.Disabled)
+		}
+		r.must(set(2000, 0))
+		r.disable()
+		r.must(set(5000, 0))
+	})
+}
