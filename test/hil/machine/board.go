@@ -27,11 +27,12 @@ func VirtARM64() Board {
 	}
 }
 
-// VirtARM is the same with 32 bits.
+// VirtARM is the same with 32 bits. highmem=off: Debian's kernel for it, which has no
+// LPAE, could not reach the PCI devices otherwise.
 func VirtARM() Board {
 	return Board{
 		Name: "virt armhf", Arch: "armhf", program: "qemu-system-arm", console: "ttyAMA0", Modules: pci(),
-		args: []string{"-M", "virt", "-cpu", "cortex-a15", "-m", "512"},
+		args: []string{"-M", "virt,highmem=off", "-cpu", "cortex-a15", "-m", "512"},
 	}
 }
 

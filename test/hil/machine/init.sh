@@ -39,6 +39,7 @@ mount -t tracefs trace /sys/kernel/tracing 2>/dev/null
 # shellcheck disable=SC1091
 [ ! -f /start.sh ] || . /start.sh
 
+echo # a PC's firmware leaves the console in the middle of a line
 echo "HIL-READY $(uname -rm)"
 while read -r number line; do
 	echo "<<$number"
