@@ -25,7 +25,7 @@ test: ## the whole gate, as .ci/run calls it (fetches missing tools when root)
 test-quick: ## formatting, vet and the tests without race detector: while you work
 	@./test/gate/gate.sh quick
 
-hil: ## the real program on emulated boards with pins and buses, under Debian's kernels (fetches 500 MB once)
+hil: ## the real program on emulated boards with pins and buses, under Debian's kernels (fetches 0.95 GB once)
 	@./test/hil/hil.sh -v
 
 torture: ## real processes, killed and cut off in every way, and a judge (FLAGS="-for 40m -devices 4 -seed 17")

@@ -11,7 +11,7 @@
 # every machine boots the same kernels. A part that is there is left alone: a warm
 # cache needs no network. A part is renamed into place when it is whole.
 #
-# HIL_CACHE: where (default ${XDG_CACHE_HOME:-~/.cache}/actuatord-hil, about 700 MB).
+# HIL_CACHE: where (default ${XDG_CACHE_HOME:-~/.cache}/actuatord-hil, about 0.95 GB).
 # HIL_MIRROR: a mirror (default: the one this machine has for Debian, or Debian's).
 # Exit 77: it cannot be had here, with the reason as the last line.
 set -euo pipefail

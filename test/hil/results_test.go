@@ -10,7 +10,7 @@
 //
 // # Cost
 //
-// Two minutes on two processors; 500 MB once for emulators and kernels (fetch.sh).
+// Two minutes on two processors; 0.95 GB once for emulators and kernels (fetch.sh).
 // Without ACTUATORD_HIL, which hil.sh sets, only what needs no emulator runs.
 //
 // # Power loss
