@@ -60,6 +60,8 @@ no_test_unit() {
 	systemctl daemon-reload
 }
 
+# The example as it is, but for the hub and the board. The input that permits the pump is
+# pulled to where it is active, since nothing is wired to it.
 configure() {
 	cat >/run/systemd/system/hub.service <<-'END'
 		[Service]
@@ -72,7 +74,7 @@ configure() {
 	systemctl start hub || die "the hub does not start"
 	await hub_said '^listening on https'
 	sed -e 's/^driver = .*/driver = "sim"/' -e "s,^trace = .*,trace = \"$trace\"," -e "s,^ca_file = .*,ca_file = \"$etc/ca.pem\"," \
-		-e 's/^\(websocket\|https\)_port = .*/\1_port = 8443/' /usr/share/doc/actuatord/examples/actuatord.toml >$etc/actuatord.toml
+		-e 's/^\(websocket\|https\)_port = .*/\1_port = 8443/' -e 's/^bias = .*/bias = "pull-up"/' /usr/share/doc/actuatord/examples/actuatord.toml >$etc/actuatord.toml
 	install -m 0644 /run/hub/ca.pem $etc/ca.pem
 	install -m 0600 /run/hub/dev-1.connection-string $etc/connection-string
 }
