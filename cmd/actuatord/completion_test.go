@@ -4,6 +4,7 @@ import (
 	"maps"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -79,5 +80,22 @@ func TestCompletion(t *testing.T) {
 		if got := complete(t, c.words...); !slices.Equal(got, c.want) {
 			t.Errorf("%q: %q, want %q", c.words, got, c.want)
 		}
+	}
+}
+
+// TestCompletionCarriesNothingOut: a configuration may be anybody's, and what it calls an
+// output is proposed only if it can be one.
+func TestCompletionCarriesNothingOut(t *testing.T) {
+	dir := t.TempDir()
+	file, trap := filepath.Join(dir, "act.toml"), filepath.Join(dir, "trap")
+	text := "[[output]]\nname = \"$(touch${IFS}" + trap + ")\"\n[[output]]\nname = \"`touch " + trap + "`\"\n[[output]]\nname = \"pump\"\n"
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := complete(t, "actuatord", "--config", file, "do", ""); !slices.Equal(got, []string{"all", "pump"}) {
+		t.Errorf("targets: %q", got)
+	}
+	if _, err := os.Stat(trap); err == nil {
+		t.Error("a name was carried out")
 	}
 }

@@ -1,9 +1,11 @@
 # bash completion for actuatord(8). It needs nothing of the bash-completion package
 # but to be found by it. Held against the program by cmd/actuatord/completion_test.go.
 
-# The names of what commands may ask something of, by the configuration.
+# The names of what commands may ask something of, by the configuration. Only what can be
+# one: "compgen -W" carries out what it is given, and --config may name anybody's file.
 _actuatord_targets() {
-	awk -F '"' '/^[[:space:]]*\[/ {of = /output|level|register/} of && /^[[:space:]]*name[[:space:]]*=/ {print $2}' "$1" 2>/dev/null
+	awk -F '"' '/^[[:space:]]*\[/ {of = /output|level|register/}
+		of && /^[[:space:]]*name[[:space:]]*=/ && $2 ~ /^[A-Za-z0-9._-]+$/ {print $2}' "$1" 2>/dev/null
 }
 
 _actuatord() {
