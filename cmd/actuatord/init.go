@@ -143,6 +143,9 @@ func (s *setup) askSecret() error {
 		}
 		if filepath.IsAbs(answer) {
 			text, err := readShort(answer)
+			if e := new(fs.PathError); errors.As(err, &e) {
+				err = fmt.Errorf("%s that file: %w", e.Op, e.Err) // not its name: a key may begin with "/"
+			}
 			if err != nil {
 				return err
 			}

@@ -238,7 +238,9 @@ func TestInitFromAFile(t *testing.T) {
 	if err := os.WriteFile(source, []byte("\n"+testString()+"\r\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	code, out, errs := initOn(t, dir, "no-chips", answered(filepath.Join(dir, "none"), dir, source, "sim", "", ""))
+	// Of every sixty-four keys that are pasted without the rest one is an absolute path.
+	key := "/" + testKey()[1:]
+	code, out, errs := initOn(t, dir, "no-chips", answered(key, filepath.Join(dir, "none"), dir, source, "sim", "", ""))
 	if code != 0 || written(t, dir, "connection-string") != testString()+"\n" {
 		t.Fatalf("exit %d, %q, %s", code, errs, out)
 	}
@@ -246,6 +248,9 @@ func TestInitFromAFile(t *testing.T) {
 		if !strings.Contains(out, want) {
 			t.Errorf("nothing says %q: %s", want, out)
 		}
+	}
+	if strings.Contains(out+errs, key[1:]) {
+		t.Errorf("the key is shown: %s%s", out, errs)
 	}
 }
 
