@@ -36,6 +36,7 @@ func runInit(args []string, e env) error {
 	if err := s.possible(); err != nil {
 		return err
 	}
+	next := nextStep(path, there(path))
 	// Whatever ends it must leave the terminal as it was.
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT)
 	defer stop()
@@ -50,10 +51,6 @@ func runInit(args []string, e env) error {
 	if err := runCheck([]string{"--config", path}, e); err != nil {
 		s.say("\nBoth files are written. Once what failed above is in order, `actuatord check` says so.")
 		return err
-	}
-	next := "sudo systemctl enable --now actuatord"
-	if path != defaultConfig {
-		next = "actuatord run --config " + path
 	}
 	s.say("\nNext: %s", next)
 	return nil
@@ -85,6 +82,18 @@ func (s *setup) possible() error {
 		return fmt.Errorf("write into %s: %w; run it with sudo, or name another place with --config", dir, err)
 	}
 	return nil
+}
+
+// nextStep makes the new configuration count. A service that runs with one that was
+// replaced goes on with that: "enable --now" does nothing to it.
+func nextStep(path string, replaced bool) string {
+	switch {
+	case path != defaultConfig:
+		return "actuatord run --config " + path
+	case replaced:
+		return "sudo systemctl enable actuatord && sudo systemctl restart actuatord"
+	}
+	return "sudo systemctl enable --now actuatord"
 }
 
 // mayWrite is access(2)'s W_OK. The system's own word is asked for: x/sys/unix works it

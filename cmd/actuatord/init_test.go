@@ -254,6 +254,23 @@ func TestInitFromAFile(t *testing.T) {
 	}
 }
 
+// TestInitNextStep: what runs already is started anew.
+func TestInitNextStep(t *testing.T) {
+	for _, c := range []struct {
+		path     string
+		replaced bool
+		want     string
+	}{
+		{defaultConfig, false, "sudo systemctl enable --now actuatord"},
+		{defaultConfig, true, "sudo systemctl enable actuatord && sudo systemctl restart actuatord"},
+		{"/tmp/a.toml", true, "actuatord run --config /tmp/a.toml"},
+	} {
+		if got := nextStep(c.path, c.replaced); got != c.want {
+			t.Errorf("%s, replaced %v: %q, want %q", c.path, c.replaced, got, c.want)
+		}
+	}
+}
+
 // TestReplaceFile: what cannot be put in place leaves the old file and nothing beside.
 func TestReplaceFile(t *testing.T) {
 	dir := t.TempDir()
