@@ -47,7 +47,7 @@ func (a answers) fault(key string) error {
 func (a answers) toml() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, `# actuatord's configuration, as `+"`actuatord init`"+` wrote it. What is not here has its
-# default: actuatord.toml.example has every key there is and what it means.
+# default: `+"`man actuatord.toml`"+` has every key there is and what it means.
 # `+"`actuatord check`"+` names every fault; a change counts from the next start.
 
 [hub]
