@@ -84,7 +84,7 @@ func runEnable(args []string, e env) error {
 func (f *flags) target(args []string) (string, error) {
 	words, err := f.parse(args)
 	if err == nil && len(words) != 1 {
-		err = &usageError{fmt.Errorf("%s needs one output or register, or all", f.Name())}
+		err = &usageError{fmt.Errorf("%s needs one output, level or register, or all", f.Name())}
 	}
 	if err != nil {
 		return "", err

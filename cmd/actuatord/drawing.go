@@ -63,7 +63,7 @@ func (d drawing) board(s linux.Survey, everything bool) error {
 	for _, p := range s.PWM {
 		fmt.Fprintf(d.w, "PWM %s  %s  %d channels\n", p.Name, cell(p.Device), p.Channels)
 	}
-	_, err := io.WriteString(d.w, "\n[x] is an output or register of this configuration, (x) who holds a line. Nothing was moved.\n")
+	_, err := io.WriteString(d.w, "\n[x] is what this configuration calls it, (x) who holds a line. Nothing was moved.\n")
 	return err
 }
 

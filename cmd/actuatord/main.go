@@ -50,7 +50,7 @@ usage: actuatord COMMAND [flags] [--config FILE]
   board [--json]          chips, lines and who has them, header, I2C buses, PWM
         --scan [--bus N]  and what answers on that bus (reads one byte everywhere)
   safe                    every output to its safe level, now
-  disable NAME|all        takes an output or register out of use, whoever commands it:
+  disable NAME|all        takes a target out of use, whoever commands it:
         --why TEXT        to its safe level now, and it stays there over restarts
   enable NAME|all         puts it back into use; it moves by a new command only
   do TARGET ACTION        carry out a command from here: do pump on --for 2s
