@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"actuatord/agent/clock"
-	"actuatord/agent/command"
 	"actuatord/agent/config"
 	"actuatord/board"
 	"actuatord/handlers"
@@ -227,7 +226,7 @@ func (a *Agent) due() time.Time {
 func (a *Agent) tick(now time.Time) error {
 	if t := a.line.retryAt; !t.IsZero() && !now.Before(t) {
 		a.line.retryAt = time.Time{}
-		if err := a.step(command.Input{Kind: command.RetryDue}); err != nil {
+		if err := a.tryAgain(); err != nil {
 			return err
 		}
 	}

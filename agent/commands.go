@@ -310,6 +310,27 @@ func boardOp(k command.OpKind) (board.OpKind, bool) {
 	return 0, false
 }
 
+// tryAgain has the command in hand tried once more, unless it was overtaken since it
+// was planned: the board may have had it when a person said "safe" or "disable", and
+// have answered behind that.
+func (a *Agent) tryAgain() error {
+	it := a.line.hand
+	in := command.Input{Kind: command.RetryDue}
+	if why := a.outOfUse(it.life.Plan); why != nil {
+		in = command.Input{Kind: command.Overtaken, Refusal: why}
+	}
+	for _, target := range it.life.Plan.Touches {
+		n, err := a.newest(target)
+		if err != nil {
+			return err
+		}
+		if it.life.Plan.Away && in.Kind == command.RetryDue && n.Arrival > it.life.Record.Arrival {
+			in = command.Input{Kind: command.Overtaken, Refusal: command.Refuse(command.Superseded, "%s was made safe, or put out of use and back, by a person while this was being tried", target)}
+		}
+	}
+	return a.step(in)
+}
+
 // boardAnswered takes the board's result for the command in hand.
 func (a *Agent) boardAnswered(r board.Result) error {
 	if !a.line.awaited() || r.Op.Token != a.line.token {
