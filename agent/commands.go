@@ -286,7 +286,7 @@ func (a *Agent) act(it *item) *command.Input {
 	a.line.busy = true
 	do := board.Op{
 		Kind: kind, Target: op.Target, On: op.On, Percent: board.Percent(op.Percent), For: op.For, Register: op.Register, Bytes: op.Bytes,
-		Cause: cause, Token: a.line.token,
+		Cause: cause, Asked: it.received, Token: a.line.token,
 	}
 	if d := it.life.Deadline(); !d.IsZero() {
 		do.Deadline = time.Now().Add(d.Sub(a.now())) // the same moment, on the monotonic clock

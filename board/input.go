@@ -34,6 +34,7 @@ type news struct {
 	mu     sync.Mutex
 	told   bool
 	dipped bool
+	gone   time.Time // when it was told last that it is not active
 	last   Edge
 }
 
@@ -44,16 +45,21 @@ func (n *news) tell(e Edge) {
 		return // it said that nothing follows
 	}
 	n.told, n.last = true, e
-	n.dipped = n.dipped || !e.Active
+	if !e.Active {
+		n.dipped, n.gone = true, time.Now()
+	}
 }
 
-// take answers what was told since the last time.
-func (n *news) take() (last Edge, dipped, told bool) {
+// take answers what was told since the last time; gone: it was inactive meanwhile, last
+// at that time.
+func (n *news) take() (last Edge, gone time.Time, told bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	last, dipped, told = n.last, n.dipped, n.told
+	if last, told = n.last, n.told; n.dipped {
+		gone = n.gone
+	}
 	n.told, n.dipped = false, false
-	return last, dipped, told
+	return last, gone, told
 }
 
 func (n *news) forget() {
@@ -110,31 +116,31 @@ func (k *keeper) look(in *input) {
 			k.b.nudge()
 		})
 		if err != nil {
-			k.learn(in, Edge{Err: err})
+			k.learn(in, Edge{Err: err}, time.Now())
 			return
 		}
 		in.pin = pin
 	}
 	active, err := in.pin.Read()
-	k.learn(in, Edge{Active: active, Err: err})
+	k.learn(in, Edge{Active: active, Err: err}, time.Now())
 }
 
 // hear takes what an input's driver has told. An input that was inactive for a
 // moment has withdrawn its permit, whatever it is now.
 func (k *keeper) hear(in *input) {
-	last, dipped, told := in.news.take()
+	last, gone, told := in.news.take()
 	if !told {
 		return
 	}
-	if dipped && last.Active {
-		k.learn(in, Edge{})
+	if !gone.IsZero() && last.Active {
+		k.learn(in, Edge{}, gone)
 	}
-	k.learn(in, last)
+	k.learn(in, last, gone)
 }
 
 // learn is the one place where an input becomes something. What it permitted is
-// over the moment it does not any more.
-func (k *keeper) learn(in *input, e Edge) {
+// over the moment it does not any more, which was at that time.
+func (k *keeper) learn(in *input, e Edge, at time.Time) {
 	in.active, in.err = e.Active, e.Err
 	if e.Err != nil {
 		in.letGo() // the next look requests the line anew
@@ -144,18 +150,24 @@ func (k *keeper) learn(in *input, e Edge) {
 	k.b.mu.Unlock()
 	k.showFault(in.spec.Name, true, in.err)
 	if in.state() != Active {
-		k.withdraw(in)
+		k.withdraw(in, at)
 	}
 }
 
 // withdraw takes every output that in permitted to its safe level. None of them
-// comes back by itself: that takes a new command.
-func (k *keeper) withdraw(in *input) {
+// comes back by itself: that takes a new command, and one that waits since before is
+// none.
+func (k *keeper) withdraw(in *input, at time.Time) {
 	for _, o := range k.outputs {
-		if !o.away() || !slices.Contains(o.spec.Permit, in.spec.Name) {
+		if !slices.Contains(o.spec.Permit, in.spec.Name) {
 			continue
 		}
-		k.drop(o, CausePermit, in.denies())
+		if at.After(o.lapsed) {
+			o.lapsed, o.lapseOf = at, in.spec.Name
+		}
+		if o.away() {
+			k.drop(o, CausePermit, in.denies())
+		}
 	}
 }
 

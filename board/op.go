@@ -24,6 +24,7 @@ type Op struct {
 	Bytes    []byte        // Write: 1 to MaxWrite
 	Cause    string        // for the trace and for Change: the message id, "local", "safe"
 	Deadline time.Time     // no first edge after this; judged on the monotonic clock; zero: none
+	Asked    time.Time     // when somebody asked for it: what lapsed since then permits it no more; zero: now
 	Token    uint64        // comes back in Result.Op; the board does not look at it
 }
 

@@ -28,6 +28,9 @@ type output struct {
 	pulse *request  // the pulse whose answer is owed
 
 	disabled string // why it is out of use; empty: it is not
+
+	lapsed  time.Time // when an input of its permit was last known not to permit it, and
+	lapseOf string    // which
 }
 
 func (o *output) away() bool   { return o.level != Unknown && o.now != o.safe }
@@ -147,6 +150,8 @@ func (k *keeper) forbids(o *output, op Op, now time.Time) Result {
 		return no
 	case k.withheld(o) != "":
 		return refuse(NotPermitted, "%s", k.withheld(o))
+	case !op.Asked.IsZero() && o.lapsed.After(op.Asked):
+		return refuse(NotPermitted, "%s was not active, or could not be read, since this was asked for; it takes a new command", o.lapseOf)
 	case o.away() && op.Kind == Pulse:
 		return refuse(AlreadyAway, "%s is %v already; a pulse starts at %v", name, o.level, o.spec.Safe())
 	case o.away() || o.spec.SafeOn:
