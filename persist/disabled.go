@@ -136,9 +136,14 @@ func WriteDisabled(path string, list []Disabled) error {
 }
 
 // writeSynced makes or replaces a file. Where root makes it, it is its directory's
-// owner's: the daemon is not root, and has to read it.
+// owner's: the daemon is not root, and has to read it. One that root could not give
+// away, since its disk was full or its power went, is taken out of the way.
 func writeSynced(path string, text []byte) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC|syscall.O_NOFOLLOW, 0o600)
+	const flags = os.O_WRONLY | os.O_CREATE | os.O_TRUNC | syscall.O_NOFOLLOW
+	f, err := os.OpenFile(path, flags, 0o600)
+	if errors.Is(err, fs.ErrPermission) && syscall.Unlink(path) == nil {
+		f, err = os.OpenFile(path, flags, 0o600)
+	}
 	if err != nil {
 		return err
 	}

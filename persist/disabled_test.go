@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -215,4 +216,48 @@ func TestDisabledOnALyingDisk(t *testing.T) {
 	if caught == 0 {
 		t.Error("no image of a disk that lies was found wrong: the sweep shows nothing")
 	}
+}
+
+// TestDisabledBehindALeftover: root may have been cut off while it wrote, before it
+// gave the new file away. It is in nobody's way.
+func TestDisabledBehindALeftover(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "disabled.json")
+	if err := os.WriteFile(path+".new", []byte("{"), 0o400); err != nil {
+		t.Fatal(err)
+	}
+	as(t, filepath.Dir(path), 12345, func() {
+		if err := WriteDisabled(path, lockouts()[0]); err != nil {
+			t.Error(err)
+		}
+		if list, err := ReadDisabled(path); err != nil || len(list) != 1 {
+			t.Errorf("%v, %v", list, err)
+		}
+	})
+}
+
+// as runs fn in dir as who owns it, where root runs the test: root could do anything.
+func as(t *testing.T, dir string, uid int, fn func()) {
+	if os.Geteuid() != 0 {
+		fn()
+		return
+	}
+	if err := os.Chown(dir, uid, uid); err != nil {
+		t.Fatal(err)
+	}
+	for up := filepath.Dir(dir); up != os.TempDir() && up != "/"; up = filepath.Dir(up) {
+		if err := os.Chmod(up, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	done := make(chan struct{})
+	go func() { // on a thread that nobody uses again
+		defer close(done)
+		runtime.LockOSThread()
+		if _, _, err := syscall.RawSyscall(syscall.SYS_SETRESUID, ^uintptr(0), uintptr(uid), ^uintptr(0)); err != 0 {
+			t.Error(err)
+			return
+		}
+		fn()
+	}()
+	<-done
 }
