@@ -102,7 +102,8 @@ func (c *chip) settle(w wire) error {
 	if err != nil {
 		return err
 	}
-	if c.regs.gone(c.held, found, c.ours&^c.doubt) {
+	// Which lines are outputs is never in doubt: only setUp writes it.
+	if c.regs.gone(c.held, found, c.ours&^c.doubt) || (c.held.inputs^found.inputs)&c.ours != 0 {
 		c.known, c.lost = false, c.ours
 		return c.setUp(w)
 	}
