@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"actuatord/agent/config"
+	"actuatord/board"
 )
 
 // refuseTwins answers an error where two outputs are one line of this board, written
@@ -27,5 +28,12 @@ func (e env) twinsOf(c config.Config) map[string]error {
 	if c.Board.Driver == config.DriverSim {
 		return nil
 	}
-	return e.hardware().twins(wired(c.Profile))
+	twins := e.hardware().twins(wired(c.Profile))
+	for _, in := range c.Profile.Inputs {
+		var line *board.LineError
+		if errors.As(twins[in.Name], &line) {
+			line.Input = true // the board was asked about lines, whatever they are for
+		}
+	}
+	return twins
 }

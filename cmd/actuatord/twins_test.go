@@ -48,3 +48,21 @@ func TestTwinsAreRefused(t *testing.T) {
 		t.Errorf("simulated: exit %d, %q, %d times asked; want the next thing that is missing", code, errs.String(), asked)
 	}
 }
+
+// TestAnInputsTwin: what is said of an input calls it one.
+func TestAnInputsTwin(t *testing.T) {
+	dir := t.TempDir()
+	config := filepath.Join(dir, "a.toml")
+	text := "[hub]\nconnection_string_file = \"" + filepath.Join(dir, "none") + "\"\n[journal]\npath = \"" + filepath.Join(dir, "journal.db") + "\"\n" +
+		"[[output]]\nname = \"pump\"\nline = \"GPIO17\"\nmax_on = \"1m\"\npermit = [\"e-stop\"]\n[[input]]\nname = \"e-stop\"\nline = \"pinctrl-bcm2711:17\"\n"
+	if err := os.WriteFile(config, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	var out, errs bytes.Buffer
+	e := env{out: &out, err: &errs, getenv: func(string) string { return "" }, fake: &hardware{twins: func(lines []board.LineSpec) map[string]error {
+		return map[string]error{lines[1].Target: &board.LineError{Target: lines[1].Target, Line: lines[1].Line, Fault: board.LineBusy, Twin: lines[0]}}
+	}}}
+	if code := run([]string{"run", "--config", config}, e); code != exitUsage || !strings.HasPrefix(errs.String(), `actuatord: input "e-stop", line "pinctrl-bcm2711:17": in use by "pump"`) {
+		t.Errorf("exit %d, %q", code, errs.String())
+	}
+}
