@@ -104,11 +104,23 @@ func registers(all []*section, expanders []board.Expander) []board.Register {
 // that have the first one's: another would be wrong for one of the two.
 func tunable(p board.Profile) []board.PWM {
 	var found []board.PWM
+	firsts := map[string]board.PWM{} // by expander
 	for _, w := range p.Levels {
-		try := board.Profile{Levels: append(slices.Clone(found), w), Expanders: p.Expanders}
+		try := board.Profile{Levels: []board.PWM{w}}
+		e, _, onChip := p.OnExpander(w.Line)
+		first, has := firsts[e.Name]
+		if onChip {
+			try.Expanders = []board.Expander{e}
+		}
+		if onChip && has {
+			try.Levels = []board.PWM{first, w}
+		}
 		wrong := func(f board.ProfileFault) bool { return f.Table == "level" && f.Key == "frequency" }
-		if !slices.ContainsFunc(try.Check(), wrong) {
-			found = append(found, w)
+		if slices.ContainsFunc(try.Check(), wrong) {
+			continue
+		}
+		if found = append(found, w); onChip && !has {
+			firsts[e.Name] = w
 		}
 	}
 	return found
