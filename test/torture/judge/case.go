@@ -19,6 +19,7 @@ type device struct {
 	reports  []report
 	nameless int // outcomes that nothing connects with a message
 	end      time.Time
+	slack    time.Duration
 
 	keys    map[string][]*command
 	known   map[string]int // reports, by id
@@ -66,6 +67,7 @@ type report struct {
 	Target, Action, Outcome       string
 	Reason, Detail                string
 	Seq                           uint64
+	Attempt                       int
 	At                            time.Time
 	Meta                          struct{ N int }
 
@@ -81,7 +83,7 @@ func cases(r Record) []*device {
 	get := func(id string) *device {
 		d := byID[id]
 		if d == nil {
-			d = &device{id: id, board: r.Board, tales: map[string]*tale{}, trace: r.Traces[id], lives: r.Lives[id], end: r.End,
+			d = &device{id: id, board: r.Board, tales: map[string]*tale{}, trace: r.Traces[id], lives: r.Lives[id], end: r.End, slack: r.Slack,
 				keys: map[string][]*command{}, known: map[string]int{}, causes: map[string][]*command{}, history: map[string][]Move{}}
 			byID[id] = d
 			all = append(all, d)

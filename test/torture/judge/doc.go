@@ -41,6 +41,10 @@
 // from its start to make an output safe, and from its stop likewise (design §2). A
 // killed process moves nothing: the time until the next one starts is nobody's.
 //
+// A record of emulated devices may grant them more (Record.Slack). A bus that has a
+// second for a transfer may then be too slow as well: a register write that was
+// reported with several attempts, or with the reason timeout, was what it says.
+//
 // # Identity
 //
 // All messages of a device with one key (the message id, else the body's id, else

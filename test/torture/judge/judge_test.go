@@ -232,9 +232,46 @@ func TestUnsafeTime(t *testing.T) {
 	if v := Judge(r.Record); v.Unsafe != 7*time.Second { // on at 1.2 for 3 s, a second of slack
 		t.Errorf("unsafe for %v; want 7s", v.Unsafe)
 	}
+	r.Slack = 2 * time.Second // an emulated processor
+	if v := Judge(r.Record); v.Unsafe != 5*time.Second {
+		t.Errorf("unsafe for %v with 2 s more; want 5s", v.Unsafe)
+	}
 	r.Lives["d"][0].Frozen = []Span{{at(4), at(9)}}
 	if v := Judge(r.Record); v.Unsafe != 2200*time.Millisecond { // from 9 and a second
 		t.Errorf("frozen, unsafe for %v; want 2.2s", v.Unsafe)
+	}
+}
+
+// TestStarved: what an emulated device that got too little of its host reports of its
+// bus is believed; of a real one it is not.
+func TestStarved(t *testing.T) {
+	said := func(id, rest string) string {
+		return fmt.Sprintf(`"messageId":%q,"target":"dac","action":"write",%s`, id, rest)
+	}
+	for name, test := range map[string]struct {
+		run                   *run
+		faults, starvedFaults int
+	}{
+		"a second attempt": {newRun().send(1, "m1", write).deliver(1.1, "m1").move(1.2, "dac", "40:0fff", "m1").move(2.3, "dac", "40:0fff", "m1").
+			tell(3, 1, said("m1", `"outcome":"done","attempt":2`)).complete(3.1, "m1"), 1, 0},
+		"a second movement in one attempt": {newRun().send(1, "m1", write).deliver(1.1, "m1").move(1.2, "dac", "40:0fff", "m1").move(2.3, "dac", "40:0fff", "m1").
+			tell(3, 1, said("m1", `"outcome":"done","attempt":1`)).complete(3.1, "m1"), 1, 1},
+		"a timeout": {newRun().send(1, "m1", write).deliver(1.1, "m1").
+			tell(3, 1, said("m1", `"outcome":"failed","reason":"timeout"`)).reject(3.1, "m1"), 1, 0},
+		"another error": {newRun().send(1, "m1", write).deliver(1.1, "m1").
+			tell(3, 1, said("m1", `"outcome":"failed","reason":"nack"`)).reject(3.1, "m1"), 1, 1},
+		"a once-only one": {newRun().send(1, "m1", fifo).deliver(1.1, "m1").
+			tell(3, 1, `"messageId":"m1","target":"fifo","action":"write","outcome":"interrupted","reason":"timeout"`).reject(3.1, "m1"), 1, 0},
+		"moved twice, once-only": {newRun().send(1, "m1", fifo).deliver(1.1, "m1").move(1.2, "fifo", "01:07", "m1").move(2.3, "fifo", "01:07", "m1").
+			tell(3, 1, `"messageId":"m1","target":"fifo","action":"write","outcome":"done","attempt":2`).complete(3.1, "m1"), 1, 1},
+	} {
+		if v := Judge(test.run.Record); len(v.Faults) != test.faults {
+			t.Errorf("%s: %d faults, not %d: %v", name, len(v.Faults), test.faults, v.Faults)
+		}
+		test.run.Slack = time.Second
+		if v := Judge(test.run.Record); len(v.Faults) != test.starvedFaults {
+			t.Errorf("%s, starved: %d faults, not %d: %v", name, len(v.Faults), test.starvedFaults, v.Faults)
+		}
 	}
 }
 

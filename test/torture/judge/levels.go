@@ -44,12 +44,12 @@ func (d *device) interval(o *Output, began Move, to time.Time, sum time.Duration
 		}
 		switch {
 		case l.Start.After(began.At): // found at a start
-			bad += l.running(l.Start.Add(safeWithin), end, began.At, to)
+			bad += l.running(l.Start.Add(safeWithin+d.slack), end, began.At, to)
 		case !by.IsZero() && !end.Before(began.At):
-			bad += l.running(by.Add(timerSlack), end, began.At, to)
+			bad += l.running(by.Add(timerSlack+d.slack), end, began.At, to)
 		}
 		if !l.Killed && end.After(began.At) && !l.End.IsZero() && !l.Start.After(began.At) {
-			bad += overlap(end.Add(safeWithin), d.end, began.At, to) // it was left so by one that stopped
+			bad += overlap(end.Add(safeWithin+d.slack), d.end, began.At, to) // it was left so by one that stopped
 		}
 	}
 	if bad <= 0 {

@@ -63,13 +63,21 @@ func (d *device) moved(c *command) (faults []Fault) {
 	}
 	for target, moves := range byTarget(c.moves) {
 		if !d.board.onceOnly(c.intent) {
-			most = 1 + d.deaths(moves[0].At, moves[len(moves)-1].At)
+			most = 1 + d.deaths(moves[0].At, moves[len(moves)-1].At) + d.retries(c)
 		}
 		if len(moves) > most {
 			faults = append(faults, d.fault(Duplicated, c, "moved %s %d times; %d can be explained", target, len(moves), most))
 		}
 	}
 	return faults
+}
+
+// retries is how often a write of a starved device was tried again in place.
+func (d *device) retries(c *command) int {
+	if d.slack == 0 || c.action != "write" || len(c.outcomes) == 0 {
+		return 0
+	}
+	return max(0, c.outcomes[len(c.outcomes)-1].Attempt-1)
 }
 
 // cut tells whether a process that moved m for c was killed before it could have

@@ -21,6 +21,10 @@ type Record struct {
 	Traces map[string][]Move
 	Lives  map[string][]Life // the processes of each device, oldest first
 	End    time.Time
+
+	// Slack is how much later than on a processor of its own a device may make an
+	// output safe: for emulated ones.
+	Slack time.Duration
 }
 
 // Board is what every device of a run drives.
