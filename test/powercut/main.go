@@ -76,6 +76,7 @@ import (
 	"time"
 
 	"actuatord/test/hil/machine"
+	"actuatord/test/powercut/card"
 )
 
 // flags are how a run is asked for.
@@ -83,6 +84,7 @@ type flags struct {
 	cache, card, mutant string
 	dir                 string
 	cuts, each, lanes   int
+	atom                int
 	seed                uint64
 	watchdog            bool
 }
@@ -95,11 +97,12 @@ func main() {
 	flag.IntVar(&f.lanes, "lanes", 4, "series at a time, 0.5 GB each; a device waits for its visits half of the time, so that two a core do not slow each other")
 	flag.Uint64Var(&f.seed, "seed", uint64(time.Now().UnixNano()), "what all draws come from")
 	flag.StringVar(&f.card, "card", "honest", "honest, liar (one flush in four is done) or never (none is)")
+	flag.IntVar(&f.atom, "atom", 4096, "`bytes` that the card writes whole or not at all: 512 or more; below ext4's 4096 its own journal is not safe")
 	flag.StringVar(&f.mutant, "mutant", "", "build actuatord with this `fault` of test/mutants, and want it caught; a + joins two")
 	flag.StringVar(&f.dir, "dir", "", "an empty `directory` for everything, which stays (default: a temporary one)")
 	flag.BoolVar(&f.watchdog, "watchdog", false, "reset the machine by its watchdog instead of cutting the power")
 	flag.Parse()
-	if _, _, known := kind(f.card); !known || flag.NArg() > 0 || f.cuts < 1 || f.lanes < 1 || f.each < 0 {
+	if _, _, known := kind(f.card); !known || f.atom < card.Sector || f.atom%card.Sector != 0 || flag.NArg() > 0 || f.cuts < 1 || f.lanes < 1 || f.each < 0 {
 		flag.Usage()
 		os.Exit(2)
 	}

@@ -166,20 +166,6 @@ func TestStartsAreSafe(t *testing.T) {
 	}
 }
 
-func TestLivesBeginWithTheirFirstMovement(t *testing.T) {
-	at := func(s int) time.Time { return time.Unix(int64(s), 0) }
-	lives := []judge.Life{{Start: at(10), End: at(20)}, {Start: at(30), End: at(40)}, {Start: at(50)}}
-	got := awake(lives, []judge.Move{{At: at(12)}, {At: at(13)}, {At: at(58)}})
-	for i, want := range []time.Time{at(12), at(30), at(58)} {
-		if !got[i].Start.Equal(want) {
-			t.Errorf("life %d begins at %v, not %v", i, got[i].Start, want)
-		}
-	}
-	if !lives[0].Start.Equal(at(10)) {
-		t.Error("the record itself was changed")
-	}
-}
-
 func TestConsoleTellsOfLives(t *testing.T) {
 	s := &series{said: make(chan struct{})}
 	l := &lines{to: &bytes.Buffer{}, tell: s.tell}

@@ -56,7 +56,7 @@ func (r *run) close() error { return r.site.close() }
 // card is how a card of this run is.
 func (r *run) card(seed uint64) card.Options {
 	honest, of, _ := kind(r.flags.card)
-	return card.Options{Seed: seed, Whole: 4096, Honest: honest, Of: of}
+	return card.Options{Seed: seed, Atom: r.atom, Honest: honest, Of: of}
 }
 
 // sound: neither the card nor the daemon has a fault, so that nothing may break.

@@ -5,13 +5,13 @@
 // # What it promises, and no more
 //
 // What was written is read back. What was written before a flush that was answered
-// is on the medium; so is a write that asked to be forced through (FUA). A sector of
-// 512 bytes is written whole or not at all: that is what ext4's own journal counts on.
+// is on the medium; so is a write that asked to be forced through (FUA). An atom
+// ([Options]; a sector of 512 bytes or more) is written whole or not at all.
 //
 // Everything else is the card's to do as it likes, and it does: until a flush, of
-// each sector the medium holds, after a cut, any of what was written to it since the
-// last flush, or what was there before. So a write may be lost, torn at any sector,
-// or be there while one before it is not.
+// each atom the medium holds, after a cut, any of what was written to it since the
+// last flush, or what was there before. So a write may be lost, torn between any two
+// atoms, or be there while one before it is not.
 //
 // # Power loss
 //
@@ -37,7 +37,7 @@ import (
 	"sync"
 )
 
-// Sector is what a card writes whole or not at all.
+// Sector is what a card can be asked for at least.
 const Sector = 512
 
 // versions is how many unflushed contents of one sector are remembered; of more, the
@@ -50,12 +50,13 @@ const versions = 4
 type Options struct {
 	Seed uint64
 
-	// Whole is how many bytes at the card's beginning are one: written whole or not at
-	// all, as if they were a single sector. ext4 writes its superblock in place at each
-	// mount, 1 KiB with a checksum in its second half, and a card that tore it could
-	// not be mounted any more, whatever runs on it. (With Whole zero that is what came
-	// of two in twenty cuts.) Flash programs 4 KiB or more at once.
-	Whole int
+	// Atom is how many bytes, whole sectors at a place that is a multiple of it, are
+	// written whole or not at all; 0: a sector. Flash programs 4 KiB or more at once,
+	// and ext4 with blocks of that size is not safe with less: it writes its superblock
+	// in place at each mount, and a commit of its journal, each with a checksum over
+	// more than a sector. Cards with atoms of a sector ended with a file system that
+	// the kernel would not mount twice in twenty cuts, and once in two hundred.
+	Atom int
 
 	// Honest is how many of each Of flushes are carried out, drawn by chance.
 	// Zero Of: all of them.
@@ -205,7 +206,7 @@ func (c *Card) off() bool {
 	}
 }
 
-// cut decides what of each unflushed sector the medium has. How many survive is drawn
+// cut decides what of each unflushed atom the medium has. How many survive is drawn
 // once for a cut: few, half or most, since each finds other faults.
 func (c *Card) cut() {
 	if c.off() {
@@ -213,11 +214,10 @@ func (c *Card) cut() {
 	}
 	close(c.gone)
 	share := 1 + c.random.IntN(9) // of ten
-	first := c.draw(share)
+	atom, age := int64(-1), 0
 	for _, s := range sorted(c.dirty) {
-		age := first
-		if s >= int64(c.options.Whole/Sector) {
-			age = c.draw(share)
+		if of := s * Sector / int64(max(c.options.Atom, Sector)); of != atom {
+			atom, age = of, c.draw(share)
 		}
 		all := c.dirty[s]
 		if age < 0 {
@@ -229,7 +229,7 @@ func (c *Card) cut() {
 	}
 }
 
-// draw answers which of a sector's unflushed contents survives, modulo how many there
+// draw answers which of an atom's unflushed contents survives, modulo how many there
 // are; negative: none.
 func (c *Card) draw(share int) int {
 	if c.random.IntN(10) >= share {

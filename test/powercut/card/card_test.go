@@ -94,31 +94,31 @@ func TestUnflushedIsTornLostAndReordered(t *testing.T) {
 	}
 }
 
-// What is one is never torn, and yet lost; what is behind it is torn.
-func TestWholeBeginning(t *testing.T) {
+// An atom is never torn, and yet lost; a write is torn between two.
+func TestAtoms(t *testing.T) {
 	lost, old, torn := 0, 0, 0
 	for seed := range uint64(300) {
-		c := fresh(t, Options{Seed: seed, Whole: 4096})
-		c.write(filled(1, 8), 0, false)
-		c.write(filled(2, 16), 0, false)
+		c := fresh(t, Options{Seed: seed, Atom: 4096})
+		c.write(filled(1, 16), 8*Sector, false)
+		c.write(filled(2, 16), 8*Sector, false)
 		m := c.Medium()
-		for s := range 8 {
-			if at(m, s) != at(m, 0) {
-				t.Fatalf("seed %d: sector %d is %d, sector 0 is %d", seed, s, at(m, s), at(m, 0))
+		for s := 8; s < 24; s++ {
+			if first := s / 8 * 8; at(m, s) != at(m, first) {
+				t.Fatalf("seed %d: sector %d is %d, sector %d is %d", seed, s, at(m, s), first, at(m, first))
 			}
 		}
-		switch at(m, 0) {
+		switch at(m, 8) {
 		case 0:
 			lost++
 		case 1:
 			old++
 		}
-		if at(m, 8) != at(m, 9) {
+		if at(m, 8) != at(m, 16) {
 			torn++
 		}
 	}
 	if lost == 0 || old == 0 || torn == 0 {
-		t.Fatalf("of 300 cuts %d lost the beginning, %d brought an older one back, %d tore what is behind it", lost, old, torn)
+		t.Fatalf("of 300 cuts %d lost an atom, %d brought an older one back, %d tore a write", lost, old, torn)
 	}
 }
 
