@@ -5,9 +5,14 @@
 # given again would own what somebody forgot somewhere.
 set -e
 
-if [ "$1" = purge ]; then
-	rm -rf /etc/actuatord /var/lib/actuatord
+if [ "$1" = purge ] && [ -e /usr/local/lib/systemd/system/actuatord.service ]; then
+	echo "actuatord: /etc/actuatord and /var/lib/actuatord stay: a 'make install' uses them" >&2
+elif [ "$1" = purge ]; then
 	rm -f /etc/systemd/system/multi-user.target.wants/actuatord.service
+	# One that is a file system of its own stays, empty: it cannot go while it is mounted.
+	for dir in /etc/actuatord /var/lib/actuatord; do
+		rm -rf "$dir" || [ -z "$(ls -A "$dir")" ]
+	done
 fi
 case $1 in
 remove | purge)

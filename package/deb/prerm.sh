@@ -5,6 +5,9 @@ set -e
 
 case $1 in
 remove | deconfigure)
-	[ ! -d /run/systemd/system ] || systemctl stop actuatord.service
+	# One that "make install" has put in force is not this package's to stop.
+	if [ -d /run/systemd/system ] && [ ! -e /usr/local/lib/systemd/system/actuatord.service ]; then
+		systemctl stop actuatord.service
+	fi
 	;;
 esac

@@ -264,11 +264,28 @@ remove() {
 	is "$(count '"cause":"r1"' $trace)" "$moves" "moves of r1"
 }
 
+purge_beside_another() {
+	step "purge beside a make install: what that uses stays, and goes on"
+	local other=/usr/local/lib/systemd/system
+	mkdir -p $other && cp /usr/lib/systemd/system/actuatord.service $other/
+	dpkg -P actuatord >dpkg.log 2>&1 || die "dpkg -P: $(cat dpkg.log)"
+	[[ -e $etc/connection-string && -e /var/lib/actuatord/journal.db ]] || die "the other's files went"
+	is "$(systemctl is-active actuatord) $(systemctl is-enabled actuatord)" "active enabled" "beside the purge"
+	dpkg_i actuatord_*.deb
+	holds grep -q "an earlier 'make install' is in force" dpkg.log
+	rm $other/actuatord.service && rmdir $other ${other%/*}
+	systemctl daemon-reload
+}
+
 purge() {
-	step "purge: nothing is left but the accounts"
+	step "purge: nothing is left but the accounts, and where a file system is mounted"
 	cp $trace trace.jsonl && trace=/result/trace.jsonl
+	mount --bind /var/lib/actuatord /var/lib/actuatord
 	rm -r /etc/systemd/system/actuatord.service.d # the test's own
 	dpkg -P actuatord actuatord-c2d >dpkg.log 2>&1 || die "dpkg -P: $(cat dpkg.log)"
+	is "$(ls -A /var/lib/actuatord)" "" "in the mounted directory"
+	holds umount /var/lib/actuatord
+	holds rmdir /var/lib/actuatord
 	systemctl stop hub
 	everything >after
 	diff before after >left || die "left behind (>) or taken (<): $(cat left)"
@@ -290,6 +307,7 @@ reload
 upgrade
 downgrade
 remove
+purge_beside_another
 purge
 step "all of it"
 echo passed >verdict
