@@ -10,13 +10,14 @@ case $1 in
 configure | abort-upgrade | abort-remove | abort-deconfigure)
 	systemd-sysusers actuatord.conf
 	if running; then
-		if command -v udevadm >/dev/null; then
-			udevadm control --reload || true # a container has no udev
+		if [ -e /run/udev/control ]; then # a container has no udev
+			udevadm control --reload || true
 			udevadm trigger --subsystem-match=gpio --subsystem-match=i2c-dev || true
 		fi
-		systemctl daemon-reload
+		# A systemd that does not answer keeps no package half-way.
+		systemctl daemon-reload || true
 		if [ -e /usr/local/lib/systemd/system/actuatord.service ]; then
-			echo "actuatord: an earlier 'make install' is in force, not this package; run 'make uninstall' where it came from" >&2
+			echo "actuatord: an earlier 'make install' is in force, not this package; run 'make uninstall' where it came from, and 'systemctl enable --now actuatord'" >&2
 		fi
 		# What ran goes on, with the new program: outputs are safe in between. What was
 		# stopped stays so. A daemon that cannot start is tried again by systemd, and is

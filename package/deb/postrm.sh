@@ -17,9 +17,9 @@ fi
 case $1 in
 remove | purge)
 	if [ -d /run/systemd/system ]; then
-		systemctl daemon-reload
+		systemctl daemon-reload || true # a systemd that does not answer keeps no package half-way
 		systemctl reset-failed actuatord.service 2>/dev/null || true # not known: not failed
-		if command -v udevadm >/dev/null; then udevadm control --reload || true; fi
+		[ ! -e /run/udev/control ] || udevadm control --reload || true
 	fi
 	;;
 esac
