@@ -18,17 +18,19 @@ cache=${XDG_CACHE_HOME:-$HOME/.cache}/actuatord
 include=systemd-sysv,procps,udev,kmod,bash-completion
 root=$cache/root-$suite-${include//,/-}.tar
 tmp=$(mktemp -d /var/tmp/actuatord-nspawn.XXXXXX)
-trap 'rm -rf --one-file-system "$tmp"' EXIT
+new=
+trap 'rm -rf --one-file-system "$tmp" ${new:+"$new"}' EXIT
 trap 'exit 130' INT TERM
 
 if [[ ! -f $root ]]; then
 	mkdir -p "$cache"
-	if ! mmdebstrap --variant=minbase --include="$include" "$suite" "$root.new.tar"; then
-		rm -f "$root.new.tar"
+	# Under a name of its own: another gate may be making the same.
+	new=${root%.tar}.$$.tar
+	if ! mmdebstrap --variant=minbase --include="$include" "$suite" "$new"; then
 		echo "no root for $suite: mmdebstrap could not make one"
 		exit 77
 	fi
-	mv "$root.new.tar" "$root"
+	mv "$new" "$root"
 fi
 
 mkdir "$tmp/root" "$tmp/result" && tar -C "$tmp/root" -xf "$root" --numeric-owner --exclude='./dev/*' || exit
