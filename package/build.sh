@@ -97,7 +97,7 @@ contents() {
 # pack PACKAGE ARCH ROOT
 pack() {
 	{
-		sed -e "s/@ARCH@/$2/; s/@VERSION@/$version/; s/@MAINTAINER@/$maintainer/" "package/deb/$1.yaml"
+		sed -e "s/@ARCH@/$2/; s/@VERSION@/$version/; s/@MAINTAINER@/$(sed 's/[\/&]/\\&/g' <<<"$maintainer")/" "package/deb/$1.yaml"
 		echo 'contents:'
 		contents "$3"
 	} >"$tmp/$1-$2.yaml"
