@@ -87,7 +87,7 @@ func TestVirt(t *testing.T) {
 	note("%s: Linux %s, %d s to the first command.", onVirt, v.Kernel.Version, int(v.booted.Seconds()))
 	b := v.bench()
 	check(t, b.name, "the board suite passes on the kernel's lines and bus", func(t *testing.T) {
-		v.conformance(t, "ACTUATORD_TEST_REGISTERS=1:0x60:0x40:0x10")
+		v.conformance(t, "ACTUATORD_TEST_REGISTERS=1:0x60:0x40:0x10", "inputs", "closed_input", "held_input", "permits")
 		v.must(t, "dd if=/dev/zero of=$bus/regs bs=512 count=1 2>/dev/null")
 	})
 	v.catches(t, b, "GPIO5", v.base(t, "gpio-sim")+5)
